@@ -28,6 +28,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from open_runs import opened
+
 from hesiod_watch.host import process
 from hesiod_watch.rules.stages import digest_of_report
 from hesiod_watch.runs import flags
@@ -69,7 +71,7 @@ class Installation:
         run.mkdir()
         output.mkdir()
         (output / "rundata").symlink_to(run)
-        flags.adopt(run, location, output)
+        flags.adopt(opened(run), location, output)
         return run
 
 
@@ -93,7 +95,9 @@ def settle(installation: Installation, upstream_dir: Path, runs: int) -> None:
                     json.dumps({"cell": str(cell)})
                 )
         output = installation.output / run.name
-        digest = digest_of_report(observe(run, installation.output, judge=process.judge_here))
+        digest = digest_of_report(
+            observe(opened(run), installation.output, judge=process.judge_here)
+        )
         page = f'<meta name="hesiod-watch:covers" content="{digest}">'
         (output / "report.html").write_text(page)
 

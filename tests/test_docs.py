@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from open_runs import opened, pipeline_at
 
 from hesiod_watch import cli, config
 from hesiod_watch.config import reading, values
@@ -252,7 +253,7 @@ def configuration(tmp_path: Path) -> Path:
         "# by hand\nfastq_files_in_final_dest=1\n"
     )
     output.mkdir(parents=True)
-    flags.adopt(run, "LOCAL", output)
+    flags.adopt(opened(run), "LOCAL", output)
     pipeline = run / "pipeline"
     headline = {
         "reads": 1,
@@ -262,17 +263,22 @@ def configuration(tmp_path: Path) -> Path:
         "passed_reads": 1,
         "passed_bases": 2,
     }
-    flags.create(pipeline, flags.done(DONE), {"cell": f"lib1/{DONE}", "results": headline})
+    flags.create(
+        pipeline_at(pipeline), flags.done(DONE), {"cell": f"lib1/{DONE}", "results": headline}
+    )
     message = {
         "event": "run-new",
         "channels": {"rt": "comment"},
         "time": "2026-11-22T10:15:00+00:00",
         "text": "new",
     }
-    flags.put_message(pipeline, "run-new", message)
-    flags.create(pipeline, flags.synced(WORKED_ON), {})
+    flags.put_message(pipeline_at(pipeline), "run-new", message)
+    flags.create(pipeline_at(pipeline), flags.synced(WORKED_ON), {})
     flags.claim_cell(
-        pipeline, WORKED_ON, process.this_owner("process", "local"), judge=process.judge_here
+        pipeline_at(pipeline),
+        WORKED_ON,
+        process.this_owner("process", "local"),
+        judge=process.judge_here,
     )
     work = output / "lib1" / WORKED_ON
     work.mkdir(parents=True)

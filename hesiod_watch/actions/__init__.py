@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +32,7 @@ from hesiod_watch.core.model import LOCAL, CellId, Snapshot
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Owner, Progress
 from hesiod_watch.core.system_errors import translated
+from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs import flags
@@ -64,9 +65,23 @@ class Job:
         """Judge of the owners of claims and attempts."""
         return self.config.judge
 
-    @property
-    def pipeline(self) -> Path:
-        return self.run_dir / "pipeline"
+    @cached_property
+    def run(self) -> OpenDirectory:
+        """The run's directory; with everything in it, the same one for the whole action."""
+        return OpenDirectory(self.run_dir, self.config.landing)
+
+    @cached_property
+    def pipeline(self) -> flags.Pipeline:
+        return flags.Pipeline(self.run)
+
+    @cached_property
+    def cell_dir(self) -> OpenDirectory:
+        return self.run.open(self.the_cell.library, self.the_cell.name)
+
+    def open_anew(self) -> None:
+        """Open the run and all in it again at the next use: its file system may have returned."""
+        for name in ("run", "pipeline", "cell_dir"):
+            self.__dict__.pop(name, None)
 
     @property
     def output(self) -> Path:
@@ -104,10 +119,6 @@ class Job:
             )
 
     @property
-    def cell_dir(self) -> Path:
-        return self.run_dir / self.the_cell.library / self.the_cell.name
-
-    @property
     def the_cell(self) -> CellId:
         if self.cell is None:
             raise UsageError(f"the action {self.action} needs a cell: LIBRARY/CELL")
@@ -130,9 +141,9 @@ class Job:
         """
         kind, stem = ACTIONS[self.action], (cell or self.the_cell).stem
         names = {*kind.stopped_by, flags.aborted(stem)}
-        if not any(os.path.lexists(self.pipeline / name) for name in names):
-            return ""
         try:
+            if not any(map(self.pipeline.has, names)):
+                return ""
             return flags.read_flags(self.pipeline).stop_flag(kind, stem)
         except FileNotFoundError:
             return ""
@@ -140,7 +151,7 @@ class Job:
     def look(self, channels: Collection[str] = ()) -> Snapshot:
         """Observe the run now, as the decider does."""
         return observe(
-            self.run_dir,
+            self.run,
             self.config.output,
             judge=self.judge,
             channels=channels,

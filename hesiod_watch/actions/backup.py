@@ -207,12 +207,11 @@ class _CellBackup:
             return former.files  # only a part is in landing; the removed files are on the backups
         if (
             not any(raw_policy(self.kind, backup) for backup in self.job.config.backups)
-            or not self.job.cell_dir.is_dir()
+            or not self.job.cell_dir.is_in_place()
         ):
             return former.files
         raw = read_raw_data(
-            self.job.config.landing,
-            self.job.run_dir,
+            self.job.run,
             self.cell,
             former,
             on_problem=lambda sentence: self.log.line(f"{self.cell}: {sentence}"),
@@ -262,7 +261,7 @@ class _CellBackup:
             refuse_same_disk(
                 store,
                 job.config,
-                *(place for place in (self.cell_output, job.cell_dir) if place.is_dir()),
+                *(place for place in (self.cell_output, job.cell_dir.path) if place.is_dir()),
             )
             store.nice = job.config.processing.nice
             output, landing = job.config.output, job.config.landing
@@ -279,7 +278,12 @@ class _CellBackup:
             if wanted:
                 parts.append(
                     DirectoryMirror(
-                        store, job.cell_dir, landing, raw_place(run, self.cell), wanted, self.log
+                        store,
+                        job.cell_dir.path,
+                        landing,
+                        raw_place(run, self.cell),
+                        wanted,
+                        self.log,
                     )
                 )
             superseded = sum(

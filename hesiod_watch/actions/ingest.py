@@ -91,7 +91,7 @@ def _closing(job: Job) -> bool:
     """Whether `process` waits for the cell, or a person has stopped the work."""
     stem = job.the_cell.stem
     names = flags.synced(stem), flags.started(stem)
-    return bool(job.stop_flag()) or any((job.pipeline / name).exists() for name in names)
+    return bool(job.stop_flag()) or any(map(job.pipeline.has, names))
 
 
 def _publish_state(

@@ -12,7 +12,7 @@ from pathlib import Path
 from hesiod_watch.actions import Job, Outcome, command_of
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.model import LOCAL
-from hesiod_watch.host.files import directory, make_link
+from hesiod_watch.host.files import OpenDirectory, directory, make_link
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.landing import LandingArea
@@ -35,9 +35,7 @@ def perform(job: Job) -> Outcome:
         raise TemporaryError(message) from error
     if job.upstream != LOCAL:
         _make_run(job)
-    if not flags.adopt(
-        job.run_dir, job.upstream, output, job.config.type_of(job.run_dir.name).name
-    ):
+    if not flags.adopt(job.run, job.upstream, output, job.config.type_of(job.run_dir.name).name):
         return "nothing"
     log = RunLog(job.output / "pipeline.log")
     log.command(command_of(job))
@@ -62,7 +60,7 @@ def _refuse_foreign(output: Path, job: Job) -> None:
 
     Raises PermanentError if it is, OSError if it cannot be read.
     """
-    run = flags.identify(job.run_dir)
+    run = flags.identify(job.run)
     other = flags.foreign_owner(output, job.run_dir, run, job.config.output)
     if other is None and (renamed := _renamed_owner(output, job, run)):
         raise PermanentError(
@@ -80,8 +78,13 @@ def _renamed_owner(output: Path, job: Job, run: flags.RunIdentity | None) -> Pat
     recorded, _ = flags.read_record(output)
     if recorded is None or (run and recorded == run.lasting):
         return None
-    runs = LandingArea(job.config.landing, job.config.batch).runs()
-    others = ((other, flags.identify(other)) for other in runs if other != job.run_dir)
+    landing = job.config.landing
+    runs = LandingArea(landing, job.config.batch).runs()
+    others = (
+        (other, flags.identify(OpenDirectory(other, landing)))
+        for other in runs
+        if other != job.run_dir
+    )
     return next((other for other, found in others if found and found.lasting == recorded), None)
 
 

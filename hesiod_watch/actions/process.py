@@ -123,7 +123,7 @@ class _Superseded(HesiodError):
 
 def _process(job: Job) -> CellResults:
     cell = job.the_cell
-    if not job.cell_dir.is_dir():
+    if not job.cell_dir.is_in_place():
         raise missing_cell(job)
     cell_output = job.output / cell.library / cell.name
     reporter = ProgressReporter(cell_output, job.on_progress)
@@ -151,6 +151,8 @@ def _process(job: Job) -> CellResults:
         withdraw_others(cell_output, job.owner, job.judge)
         require_published(results, published, cell_output)
         _still_ours(job)
+        if not job.cell_dir.is_in_place():
+            raise missing_cell(job)
         flags.create(job.pipeline, flags.done(cell.stem), results.record(job.owner).record())
     remove_ingest_dir(cell_output, job.owner, job.judge)
     reporter.end()
@@ -166,7 +168,7 @@ def _judge(job: Job, contents: CellContents) -> Completeness:
     verdict = completeness.judge(contents)
     if verdict.proven:
         return verdict
-    if not job.cell_dir.is_dir():
+    if not job.cell_dir.is_in_place():
         raise missing_cell(job)
     listing = flags.read_flags(job.pipeline)
     stem, subject = job.the_cell.stem, f"{job.run_dir.name} {job.the_cell}"
@@ -193,7 +195,7 @@ def _wait_for_ingest(job: Job, only_writer: ExitStack) -> None:
     that it may be writing.
     """
     cell, work = job.the_cell, flags.ingest(job.the_cell.stem)
-    if not job.cell_dir.is_dir():
+    if not job.cell_dir.is_in_place():
         raise missing_cell(job)
     cell_output = job.output / cell.library / cell.name
     reporter = ProgressReporter(cell_output, job.on_progress)
@@ -229,18 +231,19 @@ class _Silence:
 
     def __init__(self, job: Job, cell_output: Path) -> None:
         stem = job.the_cell.stem
-        self._flag = job.pipeline / f"{flags.ingest(stem)}.started"
+        self._pipeline = job.pipeline
+        self._flag = f"{flags.ingest(stem)}.started"
         self._cell_output = cell_output
         self._seen = self._look()
-        ours = _mtime(job.pipeline / flags.worker(stem, job.owner.epoch))
-        ages = [ours - _mtime(self._flag)]
+        ours = _flag_mtime(job.pipeline, flags.worker(stem, job.owner.epoch))
+        ages = [ours - _flag_mtime(job.pipeline, self._flag)]
         if written := ingest_files(cell_output):
             newest = max(mtime for _, mtime in written.values()) / 1e9
             ages.append(_mtime(cell_output / PROGRESS_FILE) - newest)
         self._since = time.monotonic() - max(0.0, min(ages))
 
     def _look(self) -> tuple[float, dict[str, tuple[int, int]]]:
-        return _mtime(self._flag), ingest_files(self._cell_output)
+        return _flag_mtime(self._pipeline, self._flag), ingest_files(self._cell_output)
 
     def seconds(self) -> float:
         """Look again; return the seconds since the last change."""
@@ -253,6 +256,13 @@ class _Silence:
 def _mtime(path: Path) -> float:
     try:
         return path.lstat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _flag_mtime(pipeline: flags.Pipeline, name: str) -> float:
+    try:
+        return pipeline.status(name).st_mtime
     except OSError:
         return 0.0
 
@@ -273,7 +283,8 @@ def _patiently(job: Job, step: Callable[[], T]) -> T:
         try:
             return step()
         except TemporaryError as error:
-            if job.pipeline.is_dir():
+            job.open_anew()
+            if job.pipeline.is_in_place():
                 _still_ours(job)  # an overtaken attempt need not wait
             failures += 1
             delay = PATIENCE.rest(failures).total_seconds()
@@ -281,7 +292,8 @@ def _patiently(job: Job, step: Callable[[], T]) -> T:
             job.log().line(f"{job.the_cell}: waiting {wait:.0f} s: {error}")
             _say_waiting(job, str(error))
             time.sleep(wait)
-            if job.pipeline.is_dir():
+            job.open_anew()
+            if job.pipeline.is_in_place():
                 _still_ours(job)
 
 

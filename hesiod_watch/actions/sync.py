@@ -118,7 +118,7 @@ def _copy(job: Job, upstream: UpstreamSettings, location: str, cell: CellId) -> 
             upstream,
             location,
             cell,
-            job.run_dir,
+            job.run,
             landing=job.config.landing,
             log=job.output / "sync.log",
             on_progress=copying,
@@ -131,7 +131,7 @@ def _copy(job: Job, upstream: UpstreamSettings, location: str, cell: CellId) -> 
 
 def _record(job: Job, cell: CellId, copied: CopyResult) -> None:
     """Record a cell as complete if its counts say so too; otherwise log the counts and wait."""
-    verdict = completeness.judge(minknow.read_contents(job.run_dir / cell.library / cell.name))
+    verdict = completeness.judge(minknow.read_contents(job.run.open(cell.library, cell.name)))
     if not verdict.proven:
         job.log().line(f"{cell}: the same as upstream, but not complete: {verdict.why}")
         return

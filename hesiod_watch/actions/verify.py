@@ -29,6 +29,7 @@ from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Progress
 from hesiod_watch.core.results import CopyRecord, DoneRecord, VerificationRecord
 from hesiod_watch.core.text import number_of
+from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup.compare import find_wrong, sentences
@@ -117,7 +118,7 @@ def verify_and_record(
     """
     work = flags.verify(job.the_cell.stem)
     with attempt_at(job, work, VerificationRecord, _known_damage, log=log) as attempt:
-        found = verify_copies(job.config, job.run_dir, job.output, job.the_cell, say=say, stop=stop)
+        found = verify_copies(job.config, job.run, job.output, job.the_cell, say=say, stop=stop)
         known = attempt.before
         problems = list(found.problems)
         if found.unread:
@@ -154,7 +155,7 @@ def _sentences_that_fit(problems: Sequence[str]) -> list[str]:
 
 def verify_copies(
     config: Config,
-    run_dir: Path,
+    run: OpenDirectory,
     output: Path,
     cell: CellId,
     *,
@@ -167,13 +168,13 @@ def verify_copies(
     Changes nothing. Damaged and unreadable copies are in the result.
     """
     cell_output = output / cell.library / cell.name
-    return _Verification(config, run_dir, cell_output, cell, say, stop).make(backups=backups)
+    return _Verification(config, run, cell_output, cell, say, stop).make(backups=backups)
 
 
 @dataclass
 class _Verification:
     config: Config
-    run_dir: Path
+    run: OpenDirectory
     cell_output: Path
     cell: CellId
     say: Say
@@ -183,7 +184,7 @@ class _Verification:
     bad: dict[str, Path] = field(default_factory=dict)
 
     def make(self, *, backups: bool) -> VerificationResult:
-        listing = flags.read_flags(self.run_dir / "pipeline")
+        listing = flags.read_flags(flags.Pipeline(self.run))
         done = listing.cell(self.cell.stem, self.config.judge).done
         manifest = DoneRecord.of(done).manifest_md5
         try:
@@ -218,7 +219,7 @@ class _Verification:
         for problem in verify_cell(self.cell_output):
             self.found.problems.append(f"output: {display(problem)}")
             name = Path(problem.removeprefix(f"{self.cell_output}/").partition(":")[0]).name
-            self.bad[f"{results_place(self.run_dir.name, self.cell)}/{name}"] = (
+            self.bad[f"{results_place(self.run.path.name, self.cell)}/{name}"] = (
                 self.cell_output / name
             )
 
@@ -228,13 +229,12 @@ class _Verification:
         If files were removed on purpose, only the remaining files are compared. Without raw.json,
         only the files that MinKNOW names are compared.
         """
-        directory = self.run_dir / self.cell.library / self.cell.name
-        if not directory.is_dir():
+        directory = self.run.open(self.cell.library, self.cell.name)
+        if not directory.is_in_place():
             return
         if not recorded.files:
             checksums = compare(
-                self.config.landing,
-                self.run_dir,
+                self.run,
                 self.cell,
                 on_progress=lambda done, total: self.say("reading raw data", done, total),
             )
@@ -247,8 +247,7 @@ class _Verification:
             return
         # No record is trusted: every file is read again, whatever its times say.
         now = read_raw_data(
-            self.config.landing,
-            self.run_dir,
+            self.run,
             self.cell,
             RawManifest(str(self.cell)),
             on_progress=lambda done, total: self.say("reading raw data", done, total),
@@ -275,7 +274,7 @@ class _Verification:
                 )
             elif not file.same_content(before):
                 self.found.problems.append(f"{shown}: {_other(before, file)}")
-                self.bad[f"{raw_place(self.run_dir.name, self.cell)}/{name}"] = directory / name
+                self.bad[f"{raw_place(self.run.path.name, self.cell)}/{name}"] = directory / name
 
     def _minknow(self, checksums: MinknowChecksums, known: Collection[str] | None) -> None:
         """Record the problems that MinKNOW's checksums prove.
@@ -290,7 +289,7 @@ class _Verification:
     def _backup(
         self, backup: BackupPlaceSettings, copy: CopyRecord, results: Entries, raw: RawManifest
     ) -> None:
-        run = self.run_dir.name
+        run = self.run.path.name
         wanted = raw_wanted(
             raw.files, sources_of(self.cell_output), wanted=copy.raw, fastq=backup.fastq
         )
@@ -310,7 +309,7 @@ class _Verification:
                     (
                         raw_place(run, self.cell),
                         wanted,
-                        self.run_dir / self.cell.library / self.cell.name,
+                        self.run.path / self.cell.library / self.cell.name,
                     ),
                 ):
                     if facts:

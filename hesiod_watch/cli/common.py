@@ -16,6 +16,7 @@ from hesiod_watch.core.errors import HesiodError, PermanentError, UsageError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import CellId, ListedRun, RunName, Snapshot
 from hesiod_watch.core.naming import display
+from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.host.locks import locks_missing
 from hesiod_watch.rules.stages import find_cell
 from hesiod_watch.runs.areas import OutputArea, landing_owners, landing_problem
@@ -45,12 +46,17 @@ def all_runs(config: Config) -> list[Path]:
 def run_path(config: Config, text: str) -> Path:
     """Find the run directory of a name or a path.
 
-    A path may also lead to the run's output or pipeline directory. Raises UsageError if no run
-    matches.
+    A path may also lead to the run's output or pipeline directory. A run that is named by its path
+    in the landing area, as the service does, is never searched through a link. Raises UsageError if
+    no run matches.
     """
     if "/" in text or text in (".", ".."):
-        path = Path(text).resolve()
-        for candidate in (path, path / "rundata", path.parent):
+        place = Path(text)
+        named = LandingArea(config.landing, config.batch).run_of(place) == place
+        if named and open_run(config, place).is_in_place():
+            return place
+        path = place.resolve()
+        for candidate in () if named else (path, path / "rundata", path.parent):
             resolved = candidate.resolve()
             if (
                 resolved.is_dir()
@@ -110,9 +116,13 @@ def warn_about_areas(config: Config) -> None:
             print(f"hesiod-watch: {display(problem)}", file=sys.stderr)
 
 
-def look_at(config: Config, run_dir: Path, listed_run: ListedRun | None = None) -> Snapshot:
+def open_run(config: Config, run_dir: Path) -> OpenDirectory:
+    return OpenDirectory(run_dir, config.landing)
+
+
+def look_at(config: Config, run: OpenDirectory, listed_run: ListedRun | None = None) -> Snapshot:
     return observe(
-        run_dir,
+        run,
         config.output,
         judge=config.judge,
         listed_run=listed_run,
@@ -133,7 +143,7 @@ def show_run(
     runs. Such a run is shown as unknown, with the reason. Raises HesiodError as `show` does.
     """
     try:
-        return show(look_at(config, run_dir, listed_run))
+        return show(look_at(config, open_run(config, run_dir), listed_run))
     except HesiodError:
         raise
     except Exception as error:

@@ -12,6 +12,7 @@ from hesiod_watch.cli.common import (
     cell_of,
     config_of,
     look_at,
+    open_run,
     require_observed,
     run_path,
 )
@@ -67,18 +68,17 @@ def _add_decision(
 
 
 def call_abort(options: argparse.Namespace) -> int:
-    snapshot, cell = _subject(options)
+    pipeline, snapshot, cell = _subject(options)
     record = _record(options.why, cell)
     name = flags.aborted(cell.stem) if cell else "aborted"
-    flags.create(snapshot.path / "pipeline", name, record)
+    flags.create(pipeline, name, record)
     _log(snapshot, cell, f"aborted by {record['user']}: {options.why}")
     print(f"{_label(snapshot, cell)}: aborted; no more work is started")
     return 0
 
 
 def call_retry(options: argparse.Namespace) -> int:
-    snapshot, cell = _subject(options)
-    pipeline = snapshot.path / "pipeline"
+    pipeline, snapshot, cell = _subject(options)
     cells = [_require_cell(snapshot, cell)] if cell else at(snapshot, Stage.FAILED)
     for candidate in cells:
         stage = stage_of(candidate)
@@ -136,7 +136,7 @@ def _forget_sources(config: Config, snapshot: Snapshot, cells: Sequence[Cell]) -
 
 
 def call_release(options: argparse.Namespace) -> int:
-    snapshot, cell = _subject(options)
+    pipeline, snapshot, cell = _subject(options)
     candidates = [_require_cell(snapshot, cell)] if cell else list(snapshot.cells)
     processing = [candidate for candidate in candidates if stage_of(candidate) is Stage.PROCESSING]
     waiting = [candidate for candidate in processing if _waits(candidate)]
@@ -157,7 +157,7 @@ def call_release(options: argparse.Namespace) -> int:
             f"{_label(snapshot, cell)}: no claim has an owner whose state is unknown"
         )
     for candidate in waiting:
-        flags.archive_flags(snapshot.path / "pipeline", candidate.id.stem, why=options.why)
+        flags.archive_flags(pipeline, candidate.id.stem, why=options.why)
         owner = owner_words(candidate.flags.claim.owner if candidate.flags.claim else None)
         _log(
             snapshot,
@@ -168,15 +168,17 @@ def call_release(options: argparse.Namespace) -> int:
     return 0
 
 
-def _subject(options: argparse.Namespace) -> tuple[Snapshot, CellId | None]:
+def _subject(options: argparse.Namespace) -> tuple[flags.Pipeline, Snapshot, CellId | None]:
     config = config_of(options)
-    snapshot = look_at(config, run_path(config, options.run))
+    run = open_run(config, run_path(config, options.run))
+    snapshot = look_at(config, run)
     if not snapshot.has_pipeline:
         raise PermanentError(
             f"{display(snapshot.run)} has no pipeline directory: it has not been taken up yet"
         )
     require_observed(snapshot)
-    return snapshot, cell_of(snapshot, options.cell) if options.cell else None
+    cell = cell_of(snapshot, options.cell) if options.cell else None
+    return flags.Pipeline(run), snapshot, cell
 
 
 def _require_cell(snapshot: Snapshot, cell: CellId) -> Cell:

@@ -20,6 +20,7 @@ from hesiod_watch.core.errors import PermanentError, UsageError
 from hesiod_watch.core.model import Cell, Snapshot, Stage
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host.child import own_command
+from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.rules.stages import digest_of_report, stage_of, status_of, why_stage
 from hesiod_watch.runs.observe import observe
 
@@ -115,7 +116,7 @@ def _show(place: Path, sequencer: subprocess.Popen[bytes]) -> list[Path]:
     seen: dict[str, str] = {}
     while True:
         snapshots = [
-            observe(run, config.output, judge=config.judge)
+            observe(OpenDirectory(run, config.landing), config.output, judge=config.judge)
             for run in sorted(config.landing.iterdir())
             if run.is_dir()
         ]

@@ -25,7 +25,7 @@ from hesiod_watch.core.ownership import Liveness
 from hesiod_watch.core.system_errors import WITHOUT_LINKS, LinksNotStored
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host import process
-from hesiod_watch.host.files import directory, make_link
+from hesiod_watch.host.files import OpenDirectory, directory, make_link
 from hesiod_watch.host.locks import lock_problems, locks_missing
 from hesiod_watch.host.mounts import mount_of
 from hesiod_watch.host.slots import WorkerSlots
@@ -90,9 +90,10 @@ def _events(name: str, config: Config) -> Iterator[Check]:
 def _flags(name: str, config: Config) -> Iterator[Check]:
     with _scratch(config.landing) as place:
         owner = process.this_owner("doctor", "inline")
-        flags.create(place, "flag", owner)
+        opened = OpenDirectory(place, config.landing)
+        flags.create(opened, "flag", owner)
         try:
-            flags.create(place, "flag", process.this_owner("doctor", "inline"))
+            flags.create(opened, "flag", process.this_owner("doctor", "inline"))
         except FlagExists:
             yield Check(name, True, "a flag can be made once, and a second one is refused")
         else:
@@ -134,7 +135,9 @@ def _makers(name: str, config: Config) -> Iterator[Check]:
     for run in sorted(LandingArea(config.landing, config.batch).runs()):
         with suppress(OSError):  # `status` shows a run that cannot be read
             foreign = flags.find_foreign_maker(
-                run / "pipeline", config.output, landing_owners(config)
+                flags.Pipeline(OpenDirectory(run, config.landing)),
+                config.output,
+                landing_owners(config),
             )
             if foreign:
                 yield Check(name, False, f"{display(run.name)}: {foreign}")

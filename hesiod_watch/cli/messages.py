@@ -13,6 +13,7 @@ from hesiod_watch.cli.common import (
     config_of,
     look_at,
     now,
+    open_run,
     require_observed,
     run_path,
 )
@@ -51,12 +52,13 @@ def summary_document(snapshot: Snapshot) -> dict[str, Any]:
 
 def call_messages(options: argparse.Namespace) -> int:
     config = config_of(options)
-    snapshot = look_at(config, run_path(config, options.run))
+    run = open_run(config, run_path(config, options.run))
+    snapshot = look_at(config, run)
     require_observed(snapshot)
     outbox = snapshot.outbox
     if outbox is None:
         raise UsageError(f"{display(snapshot.run)}: there is no message about this run yet")
-    messages = flags.read_messages(snapshot.path / "pipeline")
+    messages = flags.read_messages(flags.Pipeline(run))
     if options.json:
         documents = [_message_document(message, outbox) for message in messages]
         print(

@@ -18,6 +18,7 @@ from hesiod_watch.cli.common import (
     config_of,
     look_at,
     now,
+    open_run,
     require_observed,
     run_path,
 )
@@ -30,6 +31,7 @@ from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Owner
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host import process
+from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.stages import at, stage_of, why_stage
 from hesiod_watch.runs import flags
@@ -97,7 +99,8 @@ def call_perform(options: argparse.Namespace) -> int:
         raise UsageError(f"the action {options.action} needs a cell: LIBRARY/CELL")
     library, _, name = (options.cell or "").strip("/").rpartition("/")
     # The service names the cell in full: then the run need not be observed to find it.
-    snapshot = look_at(config, run_dir) if name and not (options.claimed and library) else None
+    run = open_run(config, run_dir)
+    snapshot = look_at(config, run) if name and not (options.claimed and library) else None
     cell = cell_of(snapshot, options.cell) if snapshot else CellId(library, name) if name else None
     owner = process.this_owner(options.action, "inline", reason=options.reason)
     Job(options.action, run_dir, config, owner).check_output_area()  # before any claim is made
@@ -105,7 +108,7 @@ def call_perform(options: argparse.Namespace) -> int:
         epoch, _, _ = options.claimed.partition(":")
         owner = replace(owner, executor="local", epoch=int(epoch))
     elif kind.mode is ActionMode.CLAIMED and cell and snapshot:
-        owner = _claim(config, snapshot, cell, owner)
+        owner = _claim(config, run, snapshot, cell, owner)
     job = Job(options.action, run_dir, config, owner, cell, options.reason, options.upstream)
     if sys.stderr.isatty():
         from hesiod_watch.cli.terminal import progress_bar
@@ -136,13 +139,15 @@ def _new_run_path(config: Config, options: argparse.Namespace) -> Path | None:
     return config.landing / place.relative_to(landing)
 
 
-def _claim(config: Config, snapshot: Snapshot, cell: CellId, owner: Owner) -> Owner:
+def _claim(
+    config: Config, run: OpenDirectory, snapshot: Snapshot, cell: CellId, owner: Owner
+) -> Owner:
     """Claim a cell for this process. Raises PermanentError if the plan does not process it now."""
     for action in plan(snapshot, config.policy(), now()).actions:
         if action.name == owner.action and action.cell == cell:
             owner = replace(owner, epoch=action.epoch)
             require_writable(snapshot, cell)
-            flags.claim_cell(snapshot.path / "pipeline", cell.stem, owner, judge=config.judge)
+            flags.claim_cell(flags.Pipeline(run), cell.stem, owner, judge=config.judge)
             return process.this_owner(
                 owner.action, owner.executor, epoch=owner.epoch, reason=owner.reason
             )
@@ -159,7 +164,8 @@ def call_verify(options: argparse.Namespace) -> int:
 
     config = config_of(options)
     run_dir = run_path(config, options.run)
-    snapshot = look_at(config, run_dir)
+    run = open_run(config, run_dir)
+    snapshot = look_at(config, run)
     require_observed(snapshot)
     output = snapshot.output
     if output is None:
@@ -176,7 +182,7 @@ def call_verify(options: argparse.Namespace) -> int:
                 Job(VERIFY.name, run_dir, config, owner, cell)
             )
         else:
-            results[str(cell)] = found = verify_copies(config, run_dir, output, cell, backups=False)
+            results[str(cell)] = found = verify_copies(config, run, output, cell, backups=False)
         if not options.json:
             _print_verification(str(cell), found)
     if options.json:

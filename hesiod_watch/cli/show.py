@@ -16,6 +16,7 @@ from hesiod_watch.cli.common import (
     cell_of,
     config_of,
     now,
+    open_run,
     run_path,
     run_paths,
     show_run,
@@ -283,7 +284,7 @@ def call_flags(options: argparse.Namespace) -> int:
     config = config_of(options)
     run_dir = run_path(config, options.run)
     try:
-        listing = flags.read_flags(run_dir / "pipeline")
+        listing = flags.read_flags(flags.Pipeline(open_run(config, run_dir)))
     except FileNotFoundError:
         raise UsageError(
             f"{display(run_dir.name)} has no pipeline directory: it has not been taken up yet"

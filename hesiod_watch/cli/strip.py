@@ -11,6 +11,7 @@ from hesiod_watch.cli.common import (
     cell_of,
     config_of,
     look_at,
+    open_run,
     require_observed,
     run_path,
 )
@@ -42,7 +43,7 @@ def strip_arguments(parser: argparse.ArgumentParser) -> None:
 def call_strip(options: argparse.Namespace) -> int:
     config = config_of(options)
     run_dir = run_path(config, options.run)
-    snapshot = look_at(config, run_dir)
+    snapshot = look_at(config, open_run(config, run_dir))
     require_observed(snapshot)
     if options.cell:
         cells = [cell_of(snapshot, options.cell)]
@@ -91,7 +92,7 @@ def _show(job: Job, cell: CellId) -> int:
 def _strip(job: Job, cell: CellId) -> None:
     if perform(job) == "nothing":
         raise PermanentError(f"{cell} is being stripped by another process; see hesiod-watch flags")
-    found = look_at(job.config, job.run_dir).cell(cell)
+    found = look_at(job.config, job.run).cell(cell)
     last = found.strip if found else None
     for words in (last.why, *StripRecord.of(last).kept) if last else ("stripped",):
         print(f"{display(str(cell))}: {display(words)}")

@@ -74,6 +74,14 @@ class NotRegularFile(OSError):
         self.status = status
 
 
+class DirectoryExchanged(OSError):
+    """Error for a path that does not lead to the directory any more that was opened there."""
+
+    def __init__(self, path: Path) -> None:
+        reason = "another directory is in its place since it was opened; nothing was recorded"
+        super().__init__(errno.ESTALE, reason, str(path))
+
+
 def translate(error: OSError, attempted: str | Path, *, own_output: bool = False) -> HesiodError:
     """Translate an OSError to an error of this program; `attempted` says what failed and where.
 

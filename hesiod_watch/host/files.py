@@ -21,10 +21,17 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Self
 
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.naming import display
-from hesiod_watch.core.system_errors import NO_LINKS, LinksNotStored, NotRegularFile, translate
+from hesiod_watch.core.system_errors import (
+    NO_LINKS,
+    DirectoryExchanged,
+    LinksNotStored,
+    NotRegularFile,
+    translate,
+)
 
 CHUNK = 1 << 20
 MODE = 0o664  # operators of one group share runs; the site restricts it with the umask
@@ -71,29 +78,119 @@ def open_below(start: int, parts: Iterable[str], *, make: bool = False) -> int:
     return descriptor
 
 
-def directory_below(start: int, parts: Iterable[str]) -> AbstractContextManager[int]:
-    """Open a directory as `open_below` does."""
-    return _closing(open_below(start, parts))
+class OpenDirectory:
+    """Directory that is opened at its first use and stays the same one; no link is followed.
 
-
-def opened_directory(
-    path: Path, below: Path | None = None, *, make: bool = False
-) -> AbstractContextManager[int]:
-    """Open `path`; no link is followed below `below`, or in its last part without `below`.
-
-    The administrator chose the directory `below`. `make` creates the directories that are missing.
-    Raises TemporaryError, PermanentError.
+    Another account may exchange a directory for a link, or for another directory, at any moment.
+    So everything in it is used relative to `descriptor`, and `path` is for messages. It is closed
+    like a file: by `close`, at the end of a `with` statement, or when it is not referred to any
+    more.
     """
-    start = below or path.parent
-    try:
-        with directory(start, follow=True) as trusted:
-            return _closing(open_below(trusted, path.relative_to(start).parts, make=make))
-    except NotADirectoryError as error:
-        raise PermanentError(
-            f"{display(str(path))}: a part of this path is a link or not a directory"
-        ) from error
-    except OSError as error:
-        raise translate(error, f"{display(str(path))} cannot be opened") from error
+
+    def __init__(
+        self, path: Path, start: Path | OpenDirectory | None = None, *, make: bool = False
+    ) -> None:
+        """No link is followed below `start`, or in the last part of `path` without `start`.
+
+        `start` is a directory that the administrator chose, or one that is opened in this way.
+        `make` creates the directories that are missing.
+        """
+        self.path = path
+        self._start = path.parent if start is None else start
+        self._make = make
+        self._descriptor: int | None = None
+
+    @classmethod
+    def inherited(cls, path: Path, descriptor: int) -> Self:
+        """The directory at `path` that a parent process has opened and left open for this one."""
+        opened = cls(path)
+        opened._descriptor = os.dup(descriptor)
+        return opened
+
+    def __reduce__(self) -> tuple[Callable[..., OpenDirectory], tuple[Path, int]]:
+        """For a child process that inherits the descriptor."""
+        return OpenDirectory.inherited, (self.path, self.descriptor)
+
+    @property
+    def descriptor(self) -> int:
+        """Descriptor of the directory, the same at each use. Raises OSError."""
+        if self._descriptor is None:
+            try:
+                self._descriptor = self._opened()
+            except OSError as error:
+                error.filename = str(self.path)
+                raise
+        return self._descriptor
+
+    def opened(self) -> Self:
+        """Open it now. Raises TemporaryError, PermanentError."""
+        try:
+            self.descriptor  # noqa: B018 -- opens it
+        except NotADirectoryError as error:
+            raise PermanentError(
+                f"{display(str(self))}: a part of this path is a link or not a directory"
+            ) from error
+        except OSError as error:
+            raise translate(error, f"{display(str(self))} cannot be opened") from error
+        return self
+
+    def open(self, *parts: str) -> OpenDirectory:
+        """The directory at `parts` below this one."""
+        return OpenDirectory(self.path.joinpath(*parts), self)
+
+    def require_in_place(self) -> None:
+        """Check that the path still leads to this directory. Raises DirectoryExchanged, OSError."""
+        top: Path | OpenDirectory = self
+        while isinstance(top, OpenDirectory):
+            top = top._start
+        with OpenDirectory(self.path, top) as now:
+            if not os.path.sameopenfile(now.descriptor, self.descriptor):
+                raise DirectoryExchanged(self.path)
+
+    def is_in_place(self) -> bool:
+        """Whether the path leads to this directory, as far as it can be opened."""
+        try:
+            self.require_in_place()
+        except (FileNotFoundError, NotADirectoryError, DirectoryExchanged):
+            return False
+        except OSError:
+            return True  # the next use of it raises the error
+        return True
+
+    def status(self) -> os.stat_result:
+        """Status of the directory, also of one that may not be opened. Raises OSError."""
+        if self._descriptor is not None:
+            return os.fstat(self._descriptor)
+        with OpenDirectory(self.path.parent, self._start) as parent:
+            return os.stat(self.path.name, dir_fd=parent.descriptor, follow_symlinks=False)
+
+    def close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def _opened(self) -> int:
+        if isinstance(self._start, OpenDirectory):
+            parts = self.path.relative_to(self._start.path).parts
+            return open_below(self._start.descriptor, parts, make=self._make)
+        with directory(self._start, follow=True) as trusted:
+            return open_below(trusted, self.path.relative_to(self._start).parts, make=self._make)
+
+    def __truediv__(self, name: str) -> Path:
+        """Path of a name in it, for messages."""
+        return self.path / name
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def require_regular(name: Path | str, status: os.stat_result) -> None:

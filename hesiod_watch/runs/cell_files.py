@@ -18,13 +18,13 @@ from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.file_entry import Entries, FileEntry
 from hesiod_watch.core.inventory import PARTIAL, OverlongName, require_copyable
 from hesiod_watch.core.model import CellId
+from hesiod_watch.host.files import OpenDirectory, open_below, regular, sync_directory
 from hesiod_watch.host.files import checksums as file_checksums
-from hesiod_watch.host.files import directory_below, open_below, regular, sync_directory
 
 _TEMPORARY = re.compile(r"\.(.+)\.[A-Za-z0-9]{6}", re.DOTALL)
 
 
-def entries(run: int, cell: CellId) -> dict[str, FileEntry]:
+def entries(run: OpenDirectory, cell: CellId) -> dict[str, FileEntry]:
     """List everything of a cell in the landing area; empty if it is not there yet.
 
     Raises PermanentError if a link or a file has the name of the library or the cell, or if a path
@@ -32,8 +32,8 @@ def entries(run: int, cell: CellId) -> dict[str, FileEntry]:
     """
     found: dict[str, FileEntry] = {}
     try:
-        with directory_below(run, (cell.library, cell.name)) as descriptor:
-            _walk(descriptor, found)
+        with run.open(cell.library, cell.name) as opened_cell:
+            _walk(opened_cell.descriptor, found)
     except FileNotFoundError:
         return {}
     except NotADirectoryError as error:
@@ -90,31 +90,31 @@ def _list(parent: int, prefix: str, found: dict[str, FileEntry]) -> list[str]:
 
 
 @contextmanager
-def opened(run: int, cell: CellId, name: str) -> Iterator[int]:
+def opened(run: OpenDirectory, cell: CellId, name: str) -> Iterator[int]:
     """Open a regular file of a cell for reading. Raises OSError, also if it is not regular."""
     with holder(run, cell, name) as (parent, last), regular(last, parent) as descriptor:
         yield descriptor
 
 
 @contextmanager
-def holder(run: int, cell: CellId, name: str) -> Iterator[tuple[int, str]]:
+def holder(run: OpenDirectory, cell: CellId, name: str) -> Iterator[tuple[int, str]]:
     """Open the directory of a cell's entry; yields it and the entry's last name part.
 
     Raises OSError.
     """
     *parents, last = name.split("/")
-    with directory_below(run, (cell.library, cell.name, *parents)) as parent:
-        yield parent, last
+    with run.open(cell.library, cell.name, *parents) as parent:
+        yield parent.descriptor, last
 
 
 def checksums(
-    run: int, cell: CellId, names: Iterable[str], stop: Callable[[], bool]
+    run: OpenDirectory, cell: CellId, names: Iterable[str], stop: Callable[[], bool]
 ) -> dict[str, str]:
     """MD5 of a cell's files, read from disk after an fsync; unreadable files have none.
 
     Ends early, with the checksums so far, when `stop` returns True.
     """
-    _write_out(run)
+    _write_out(run.descriptor)
     found = {}
     for name in names:
         if stop():
@@ -126,7 +126,7 @@ def checksums(
     return found
 
 
-def make_durable(run: int, cell: CellId, found: Entries) -> None:
+def make_durable(run: OpenDirectory, cell: CellId, found: Entries) -> None:
     """Make the names of all copied files durable: fsync the cell's directories and those above.
 
     Raises OSError.
@@ -138,11 +138,11 @@ def make_durable(run: int, cell: CellId, found: Entries) -> None:
         if entry.kind == "d"
     ]
     for each in parts:
-        with directory_below(run, each) as descriptor:
-            sync_directory(descriptor)
+        with run.open(*each) as directory:
+            sync_directory(directory.descriptor)
 
 
-def remove_leftovers(run: int, cell: CellId, there: Entries) -> list[str]:
+def remove_leftovers(run: OpenDirectory, cell: CellId, there: Entries) -> list[str]:
     """Remove leftovers of killed rsyncs if the file itself is whole; returns removed names.
 
     Leftovers are the files in PARTIAL, and rsync's temporary files: `.{name}.{6 letters}` beside a

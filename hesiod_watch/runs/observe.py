@@ -29,6 +29,7 @@ from hesiod_watch.core.model import (
 )
 from hesiod_watch.core.ownership import Attempt, CellFlags, Progress
 from hesiod_watch.core.records import numbers_in, record_in, whole_number
+from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.rules import completeness
 from hesiod_watch.rules.liveness import Judge, under_way
 from hesiod_watch.rules.run_layout import RunContents, may_be_library
@@ -50,7 +51,7 @@ SMALL = 1 << 20
 
 
 def observe(
-    run_dir: Path,
+    run_dir: OpenDirectory,
     output_root: Path,
     *,
     listed_run: ListedRun | None = None,
@@ -58,18 +59,18 @@ def observe(
     channels: Collection[str] = (),
     owners: Collection[int] = (),
 ) -> Snapshot:
-    """Look at the run in `run_dir` once.
+    """Look once at the run in `run_dir`, which need not exist yet.
 
     `listed_run` is the run in a listing of its upstream; it need not exist here yet. `channels` are
     those whose undelivered messages are needed. `owners` are user ids that may make `pipeline/`, as
     `areas.landing_owners` returns them. Never raises because of the run's content:
     `problem` or `quarantined` says what cannot be read.
     """
-    run = RunName(run_dir.name)
+    run = RunName(run_dir.path.name)
     upstream_cells = listed_run.cells if listed_run else frozenset()
     look = _CellContext(upstream_cells, judge)
     snapshot = Snapshot(
-        run, run_dir, has_pipeline=False, listed_at=listed_run.location if listed_run else ""
+        run, run_dir.path, has_pipeline=False, listed_at=listed_run.location if listed_run else ""
     )
     if why := naming.run_problem(run):
         return replace(snapshot, quarantined=(QuarantinedName(naming.display(run), why),))
@@ -86,7 +87,7 @@ def observe(
         )
     cells = found.cells
     snapshot = replace(snapshot, quarantined=tuple(found.quarantined), ignored=tuple(found.ignored))
-    pipeline = run_dir / "pipeline"
+    pipeline = flags.Pipeline(run_dir)
     try:
         if foreign := flags.find_foreign_maker(pipeline, output_root, owners):
             return replace(snapshot, has_pipeline=True, problem=foreign, pipeline_foreign=True)
@@ -175,36 +176,36 @@ class _CellContext:
     syncing: bool = False  # a sync of the run is running
 
 
-def _find_cells(run_dir: Path) -> RunContents:
+def _find_cells(run: OpenDirectory) -> RunContents:
     """Cells of a run, and its other names. Raises OSError if the run itself cannot be listed."""
     found = RunContents()
-    for library in filter(may_be_library, _directories(run_dir)):
+    for library in filter(may_be_library, _directories(run)):
         if why := naming.library_problem(library):
             found.quarantined.append(QuarantinedName(naming.display(library), why))
             continue
         try:
-            names = list(_directories(run_dir / library))
+            names = list(_directories(run.open(library)))
         except OSError as error:
             why = f"cannot be read: {error.strerror}"
             found.quarantined.append(QuarantinedName(library, why))
             continue
         cells = sum(found.add(library, name) for name in names)
-        if not cells and (why := minknow.pooled(run_dir / library)):
+        if not cells and (why := minknow.pooled(run, library)):
             found.quarantined.append(QuarantinedName(library, why))
     found.quarantine_twins()
     return found
 
 
-def _directories(parent: Path) -> Iterator[str]:
+def _directories(parent: OpenDirectory) -> Iterator[str]:
     """Names of the real directories in a directory, without links and hidden names."""
-    with os.scandir(parent) as entries:
+    with os.scandir(parent.descriptor) as entries:
         for entry in entries:
             if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
                 yield entry.name
 
 
 def _cell(
-    run_dir: Path,
+    run: OpenDirectory,
     output: Path | None,
     cell: CellId,
     listing: flags.FlagListing,
@@ -214,7 +215,7 @@ def _cell(
     observed = _recorded(
         Cell(cell, present=True, upstream=cell in look.upstream_cells, flags=cell_flags)
     )
-    directory = run_dir / cell.library / cell.name
+    directory = run.open(cell.library, cell.name)
     if cell_flags.accepted and not cell_flags.aborted and observed.completeness is None:
         # A person accepted the cell as complete. People still get the result of the count.
         counted = completeness.judge(minknow.read_contents(directory))
@@ -247,7 +248,9 @@ def _with_copies(cell: Cell, listing: flags.FlagListing, judge: Judge, output: P
     return replace(cell, backup=backup, verification=verification, progress=progress)
 
 
-def _arriving(cell: Cell, directory: Path, results: Path | None, last: Attempt | None) -> Cell:
+def _arriving(
+    cell: Cell, directory: OpenDirectory, results: Path | None, last: Attempt | None
+) -> Cell:
     """Cell that is still being written, with the state of its ingest."""
     state = _read_small(results / INGEST_FILE) if results else {}
     arriving = IngestState(

@@ -23,6 +23,7 @@ from hesiod_watch.core.model import Action, CellId, Decision, ListedRun, Snapsho
 from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.core.times import BackOff, due_at
 from hesiod_watch.host import process
+from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.host.locks import lock_problems
 from hesiod_watch.rules import attention, backup_schedule
 from hesiod_watch.rules.liveness import under_way
@@ -106,8 +107,9 @@ class Reconciler:
         """
         full, started = set[str](), set[str]()
         for _ in range(ROUNDS):
+            run = OpenDirectory(run_dir, self.config.landing)
             snapshot = observe(
-                run_dir,
+                run,
                 self.config.output,
                 listed_run=listed_run,
                 judge=self._judge,
@@ -125,7 +127,7 @@ class Reconciler:
                     continue
                 if self._resting(run_dir, action, now):
                     continue
-                begun = self._begin(snapshot, action)
+                begun = self._begin(run, snapshot, action)
                 if begun is None:
                     full.add(action.name)
                 elif begun:
@@ -186,7 +188,7 @@ class Reconciler:
 
     # Starting.
 
-    def _begin(self, snapshot: Snapshot, action: Action) -> bool | None:
+    def _begin(self, run: OpenDirectory, snapshot: Snapshot, action: Action) -> bool | None:
         """Start one action, unless all workers are busy.
 
         Returns True if it was started, False if it is not needed or not possible now, None if all
@@ -205,7 +207,7 @@ class Reconciler:
             if reservation is None:
                 return None
             try:
-                self._claim(snapshot, action, owner)
+                self._claim(run, snapshot, action, owner)
             except BaseException:
                 reservation.give_back()
                 raise
@@ -227,7 +229,7 @@ class Reconciler:
             del self._failures[key]
         return True
 
-    def _claim(self, snapshot: Snapshot, action: Action, owner: Owner) -> None:
+    def _claim(self, run: OpenDirectory, snapshot: Snapshot, action: Action, owner: Owner) -> None:
         """Claim work that must happen only once.
 
         Raises FlagExists if another process has the claim.
@@ -239,9 +241,7 @@ class Reconciler:
             require_writable(snapshot, action.cell, "not ingested")
         if action.kind.mode is ActionMode.CLAIMED:
             require_writable(snapshot, action.cell)
-            flags.claim_cell(
-                snapshot.path / "pipeline", action.cell.stem, owner, judge=self.config.judge
-            )
+            flags.claim_cell(flags.Pipeline(run), action.cell.stem, owner, judge=self.config.judge)
             logger.info(
                 "claimed", extra=fields(run=snapshot.run, cell=action.cell, epoch=action.epoch)
             )

@@ -66,7 +66,7 @@ def test_ends(
     assert (record["reason"], record.get("needs_person")) == (reason, needs_person)
     assert (record["marked"], record["cell"]) == (False, str(CELL))
     assert record["ended"].endswith("Z")
-    assert len(list(job.pipeline.iterdir())) == 1
+    assert len(list(job.pipeline.path.iterdir())) == 1
 
 
 def test_one_at_a_time(job: Job) -> None:

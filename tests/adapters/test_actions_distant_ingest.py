@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from open_runs import pipeline_at
 
 from hesiod_watch import actions
 from hesiod_watch.actions import Job
@@ -45,7 +46,7 @@ class Shared:
         owner = process.this_owner("ingest", "test")
         self.other = replace(owner, host="elsewhere", machine_id="other", boot_id="other")
         flags.begin_attempt(
-            self.pipeline, WORK, self.other, lock=nullcontext, judge=process.judge_here
+            pipeline_at(self.pipeline), WORK, self.other, lock=nullcontext, judge=process.judge_here
         )
 
     def job(self, action: str) -> Job:
@@ -57,7 +58,7 @@ class Shared:
 
     def process(self) -> None:
         job = self.job("process")
-        flags.claim_cell(self.pipeline, CELL.stem, job.owner, judge=process.judge_here)
+        flags.claim_cell(pipeline_at(self.pipeline), CELL.stem, job.owner, judge=process.judge_here)
         assert actions.perform(job) == "done"
 
     def is_done(self) -> bool:
@@ -86,7 +87,7 @@ def test_progress_on_another_host_is_waited_for(shared: Shared) -> None:
             pace.wait(0.1)  # twice the longest silence in all
             os.utime(journal, ns=(number, number))
             done_early.append(shared.is_done())
-        flags.end_attempt(shared.pipeline, WORK, shared.other, "done")
+        flags.end_attempt(pipeline_at(shared.pipeline), WORK, shared.other, "done")
 
     other = threading.Thread(target=work)
     other.start()
@@ -128,6 +129,6 @@ def test_a_person_stops_the_wait(shared: Shared, monkeypatch: pytest.MonkeyPatch
     def say(progress: Progress) -> None:
         (shared.pipeline / flags.aborted(CELL.stem)).touch()
 
-    flags.claim_cell(shared.pipeline, CELL.stem, job.owner, judge=process.judge_here)
+    flags.claim_cell(pipeline_at(shared.pipeline), CELL.stem, job.owner, judge=process.judge_here)
     assert actions.perform(replace(job, on_progress=say)) == "nothing"
     assert not shared.is_done()

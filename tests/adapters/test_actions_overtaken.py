@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from open_runs import pipeline_at
 
 from hesiod_watch import actions
 from hesiod_watch.actions import Job, Outcome
@@ -57,7 +58,7 @@ class World:
         if elsewhere:
             owner = replace(job.owner, host="elsewhere", machine_id="other", boot_id="other")
             job = replace(job, owner=owner)
-        flags.claim_cell(self.pipeline, CELL.stem, job.owner, judge=process.judge_here)
+        flags.claim_cell(pipeline_at(self.pipeline), CELL.stem, job.owner, judge=process.judge_here)
         return actions.perform(job)
 
     def rewrite_source(self, text: str = "@mended\nACGT\n+\nIIII\n") -> None:
@@ -70,7 +71,7 @@ class World:
         """Make results of an earlier processing, which a person wants to be made again."""
         self.rewrite_source("@former\nACGTA\n+\nIIIII\n")
         self.attempt()
-        flags.archive_flags(self.pipeline, CELL.stem, why="test")
+        flags.archive_flags(pipeline_at(self.pipeline), CELL.stem, why="test")
         (self.pipeline / flags.done(CELL.stem)).unlink()
 
     def kept_fastq(self) -> set[bytes]:
@@ -199,7 +200,9 @@ def test_overtaken_at_any_rename(before: str, tmp_path: Path) -> None:
             attempt = threading.Thread(target=overtaken)
             attempt.start()
             assert stopped.wait(SECONDS)
-            flags.archive_flags(world.pipeline, CELL.stem, why="that host is dead, a person says")
+            flags.archive_flags(
+                pipeline_at(world.pipeline), CELL.stem, why="that host is dead, a person says"
+            )
             world.rewrite_source()
             assert world.attempt() == "done"
             published, flagged = world.published(), sorted(os.listdir(world.pipeline))

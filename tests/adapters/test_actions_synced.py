@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import snapshots
+from open_runs import opened
 
 from hesiod_watch.actions import Job
 from hesiod_watch.actions.mark_synced import perform
@@ -32,7 +33,7 @@ def job(tmp_path: Path) -> Job:
         "instrument=x\nfastq_files_in_final_dest=1\nfastq_files_in_fallback=0\n"
     )
     (output / run_dir.name).mkdir(parents=True)
-    assert adopt(run_dir, LOCAL, output / run_dir.name)
+    assert adopt(opened(run_dir), LOCAL, output / run_dir.name)
     return Job(
         "synced",
         run_dir,

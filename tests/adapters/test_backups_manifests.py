@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from open_runs import opened
 
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.model import CellId
@@ -46,7 +47,7 @@ class Place:
 
     def take(self, former: RawManifest = NOTHING) -> RawManifest:
         self.reported = []
-        return read_raw_data(self.landing, self.run, CELL, former, on_problem=self.reported.append)
+        return read_raw_data(opened(self.run), CELL, former, on_problem=self.reported.append)
 
 
 @pytest.fixture
@@ -296,7 +297,7 @@ def test_comparing_without_raw_json(place: Place) -> None:
     size = (place.cell / "pod5/a.pod5").stat().st_size
     named = ("pod5/a.pod5",)
     for at_most, differing, left in ((None, named, 0), (size, named, 0), (size - 1, (), 1)):
-        checksums = compare(place.landing, place.run, CELL, at_most=at_most)
+        checksums = compare(opened(place.run), CELL, at_most=at_most)
         assert (checksums.differing, checksums.absent, checksums.not_compared) == (
             differing,
             ("b.pod5",),
@@ -304,15 +305,15 @@ def test_comparing_without_raw_json(place: Place) -> None:
         )
     (place.cell / "pod5/a.pod5").unlink()
     (place.cell / "pod5/a.pod5").symlink_to("/etc/passwd")
-    assert compare(place.landing, place.run, CELL).absent == ("b.pod5", "pod5/a.pod5")
+    assert compare(opened(place.run), CELL).absent == ("b.pod5", "pod5/a.pod5")
     (place.cell / "output_hash_x.csv").unlink()
-    assert not compare(place.landing, place.run, CELL)
+    assert not compare(opened(place.run), CELL)
 
 
 def test_an_output_hash_that_cannot_be_used(place: Place) -> None:
     """A file that is not a table proves nothing, and its rejection is reported."""
     place.write("output_hash_x.csv", b'"' + b"x" * 200_000)
-    checksums = compare(place.landing, place.run, CELL)
+    checksums = compare(opened(place.run), CELL)
     assert "output_hash_x.csv cannot be read" in checksums.sentence
     assert (checksums.wrong, checksums.finding("2026-11-22T10:00:00Z").record()) == ("", {})
 

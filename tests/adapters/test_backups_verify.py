@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from open_runs import opened
 
 from hesiod_watch.actions import Job
 from hesiod_watch.actions.verify import verify_and_record
@@ -30,7 +31,7 @@ def job(tmp_path: Path) -> Job:
     cell, results = (place / RUN / CELL.library / CELL.name for place in (landing, output))
     cell.mkdir(parents=True)
     results.mkdir(parents=True)
-    flags.adopt(landing / RUN, LOCAL, output / RUN)
+    flags.adopt(opened(landing / RUN), LOCAL, output / RUN)
     manifest = json.dumps({"files": [], "sources": []}).encode()
     (results / "manifest.json").write_bytes(manifest)
     md5 = hashlib.md5(manifest, usedforsecurity=False).hexdigest()

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from deep_trees import nest, remove
+from open_runs import opened
 
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.inventory import DEEPEST, HostileName, read_files
 from hesiod_watch.core.model import CellId
-from hesiod_watch.host.files import directory
 from hesiod_watch.runs.cell_files import entries
 
 CELL = CellId("library", "20261122_2210_1A_PAW00001_0a1b2c3d")
@@ -27,8 +27,7 @@ def cell(tmp_path: Path) -> Iterator[Path]:
 
 
 def listed(cell: Path) -> set[str]:
-    with directory(cell.parent.parent) as run:
-        return set(entries(run, CELL))
+    return set(entries(opened(cell.parent.parent), CELL))
 
 
 def test_all_entries_are_listed(cell: Path) -> None:

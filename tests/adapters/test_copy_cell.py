@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from mounted_upstream import READS, Place, meddling
+from open_runs import opened
 from upstream_cells import CELL, SUMMARY, make_cell, tree
 
 from hesiod_watch.core.model import CellId
@@ -46,7 +47,7 @@ def test_the_files_of_a_verified_cell_are_its_raw_data(place: Place) -> None:
     """The names, sizes, times and checksums in a result are those that a reading would find."""
     make_cell(place.there, odd=True)
     copied = place.copy()
-    found = read_raw_data(place.run.parent, place.run, CELL, RawManifest(""))
+    found = read_raw_data(opened(place.run), CELL, RawManifest(""))
     assert copied.files == found.files
     assert set(copied.files) == {
         str(path.relative_to(place.landed))
@@ -218,7 +219,7 @@ def test_refused_locations_and_names(
         place.upstream,
         location.format(there=place.there),
         cell,
-        place.run,
+        opened(place.run),
         landing=place.landing,
         log=place.log,
     )

@@ -15,7 +15,7 @@ from upstream_cells import CELL, SUMMARY, make_cell, tree
 
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.host.command import CommandResult, run
-from hesiod_watch.host.files import opened_directory
+from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.runs import cell_files
 
 pytestmark = pytest.mark.skipif(shutil.which("rsync") is None, reason="rsync is not installed")
@@ -137,7 +137,7 @@ def test_no_link_is_read_through(tmp_path: Path) -> None:
     (cell / "linked").symlink_to(READS)
     (cell / "linked_directory").symlink_to("fastq_pass")
     os.mkfifo(cell / "fifo")
-    with opened_directory(tmp_path / "run", tmp_path) as directory:
+    with OpenDirectory(tmp_path / "run", tmp_path) as directory:
         names = [
             READS,
             "linked",
@@ -162,7 +162,7 @@ def test_what_is_in_the_way(obstacle: str, place: Place) -> None:
             place.run.symlink_to("nowhere")
     with (
         pytest.raises(PermanentError, match="20190710_EGS1_My_Exp"),
-        opened_directory(place.run, place.landing, make=True),
+        OpenDirectory(place.run, place.landing, make=True).opened(),
     ):
         pass
     assert place.copy().outcome == "failed"

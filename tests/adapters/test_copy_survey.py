@@ -9,13 +9,13 @@ import os
 from pathlib import Path
 
 import pytest
+from open_runs import opened
 
 from hesiod_watch.actions import Job
 from hesiod_watch.actions.copies.survey import CopySurvey, LocalCopy
 from hesiod_watch.config import Config
 from hesiod_watch.core.model import LOCAL, CellId
 from hesiod_watch.host import process
-from hesiod_watch.host.files import opened_directory
 from hesiod_watch.runs import flags
 
 RUN, CELL = "20261122_TEST_alpha", CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")
@@ -51,7 +51,7 @@ def job(tmp_path: Path) -> Job:
     ]
     manifest = {"files": [{"name": "o.fastq.gz", "md5": md5(PIECE * 2)}], "sources": sources}
     (results / "manifest.json").write_text(json.dumps(manifest))
-    flags.adopt(landing / RUN, LOCAL, output / RUN)
+    flags.adopt(opened(landing / RUN), LOCAL, output / RUN)
     return Job(
         "strip", landing / RUN, Config(landing, output), process.this_owner("strip", "inline"), CELL
     )
@@ -59,7 +59,7 @@ def job(tmp_path: Path) -> Job:
 
 def look(job: Job) -> tuple[LocalCopy, dict[str, str]]:
     """The files in landing, and the reason why outputs do not contain each source, or ""."""
-    with opened_directory(job.run_dir, job.config.landing) as directory:
+    with job.run as directory:
         looking = CopySurvey(
             job, directory, job.output / CELL.library / CELL.name, {}, lambda: False
         )

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from open_runs import opened, pipeline_at
 
 from hesiod_watch import actions
 from hesiod_watch.actions import Job
@@ -88,10 +89,13 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     actions.perform(job("synced", config))
     owner = job("process", config)
     flags.claim_cell(
-        config.landing / RUN / "pipeline", CELL.stem, owner.owner, judge=process.judge_here
+        pipeline_at(config.landing / RUN / "pipeline"),
+        CELL.stem,
+        owner.owner,
+        judge=process.judge_here,
     )
     actions.perform(owner)
-    write_raw(output, read_raw_data(config.landing, config.landing / RUN, CELL, read_raw(output)))
+    write_raw(output, read_raw_data(opened(config.landing / RUN), CELL, read_raw(output)))
     found |= {name: (output / name).read_bytes() for name in ("manifest.json", "qc.json")}
     found["raw.json"] = (output / "raw.json").read_bytes()
     return {name: constant(name, data, root) for name, data in found.items()}

@@ -14,10 +14,9 @@ import pytest
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.system_errors import NotRegularFile
 from hesiod_watch.host.files import (
+    OpenDirectory,
     checksums,
     directory,
-    directory_below,
-    opened_directory,
     read_head,
     regular,
     replace_whole,
@@ -66,27 +65,23 @@ def test_no_link_below_the_trusted_directory(place: Path) -> None:
     (place / "landing" / "run").mkdir(parents=True)
     (place / "link").symlink_to("landing")
     (place / "landing" / "elsewhere").symlink_to("run")
-    with opened_directory(place / "link" / "run" / "new", place / "link", make=True) as descriptor:
-        assert os.listdir(descriptor) == []
+    with OpenDirectory(place / "link" / "run" / "new", place / "link", make=True) as new:
+        assert os.listdir(new.descriptor) == []
     with (
         pytest.raises(PermanentError, match="is a link or not a directory"),
-        opened_directory(place / "link" / "elsewhere" / "x", place / "link", make=True),
+        OpenDirectory(place / "link" / "elsewhere" / "x", place / "link", make=True).opened(),
     ):
         pass
     assert os.listdir(place / "landing" / "run") == ["new"]
-    with (
-        directory(place / "landing") as start,
-        pytest.raises(NotADirectoryError),
-        directory_below(start, ["elsewhere"]),
-    ):
-        pass
+    with pytest.raises(NotADirectoryError):
+        OpenDirectory(place / "landing").open("elsewhere").descriptor  # noqa: B018 -- opens it
 
 
 def test_a_missing_directory_is_temporary(place: Path) -> None:
     """A directory that is missing may be on a file system that is not mounted."""
     with (
         pytest.raises(TemporaryError, match="run cannot be opened"),
-        opened_directory(place / "run", place),
+        OpenDirectory(place / "run", place).opened(),
     ):
         pass
 

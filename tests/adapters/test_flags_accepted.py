@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from open_runs import pipeline_at
 
 from hesiod_watch.core.errors import FlagExists
 from hesiod_watch.core.model import Cell, CellId, Stage
@@ -82,7 +83,7 @@ def test_who_made_it(
 ) -> None:
     """`synced` with the program's record is the program's; any other readable one is a person's."""
     make(pipeline)
-    listing = flags.read_flags(pipeline)
+    listing = flags.read_flags(pipeline_at(pipeline))
     found = listing.cell(STEM, process.judge_here)
     assert (found.synced, found.accepted) == (synced, accepted)
     assert listing.accepted(STEM) is accepted
@@ -97,7 +98,7 @@ def test_recount(by_program: bool, recount: bool, stays: bool, pipeline: Path) -
     """A retry withdraws only the program's own record; a person's flag stays."""
     (pipeline / SYNCED).write_text(OF_0_1_0 if by_program else "")
     (pipeline / flags.failed(STEM)).touch()
-    drawer = flags.archive_flags(pipeline, STEM, why="", recount=recount)
+    drawer = flags.archive_flags(pipeline_at(pipeline), STEM, why="", recount=recount)
     assert drawer
     assert (pipeline / SYNCED).exists() is stays
     assert (drawer / SYNCED).exists() is not stays
@@ -107,7 +108,7 @@ def test_recount(by_program: bool, recount: bool, stays: bool, pipeline: Path) -
 def test_recount_without_failure(pipeline: Path) -> None:
     """If a retry has nothing else to move, the program's record stays."""
     make_by_program(pipeline)
-    assert flags.archive_flags(pipeline, STEM, why="", recount=True) is None
+    assert flags.archive_flags(pipeline_at(pipeline), STEM, why="", recount=True) is None
     assert (pipeline / SYNCED).exists()
 
 
@@ -120,12 +121,12 @@ def test_recount_stopped_anywhere(
 
     def stopped_before(number: int, place: Path) -> bool:
         """Run the retry, killed before the n-th call; returns whether there was such a call."""
-        place.mkdir()
+        place.mkdir(parents=True)
         make_by_program(place)
-        flags.create(place, flags.started(STEM), ME)
-        flags.create(place, flags.worker(STEM), ME)
+        flags.create(pipeline_at(place), flags.started(STEM), ME)
+        flags.create(pipeline_at(place), flags.worker(STEM), ME)
         if failed:
-            flags.create(place, flags.failed(STEM), {"why": "a test"})
+            flags.create(pipeline_at(place), flags.failed(STEM), {"why": "a test"})
         real: Callable[..., Any] = getattr(os, call)
         left = [number]
 
@@ -138,20 +139,20 @@ def test_recount_stopped_anywhere(
         with monkeypatch.context() as patched:
             patched.setattr(os, call, stopping)
             try:
-                flags.archive_flags(place, STEM, why="", recount=True)
+                flags.archive_flags(pipeline_at(place), STEM, why="", recount=True)
             except KeyboardInterrupt:
                 return True
         return False
 
     number = 0
-    while stopped_before(number, place := tmp_path / str(number)):
-        listing = flags.read_flags(place)
+    while stopped_before(number, place := tmp_path / str(number) / "pipeline"):
+        listing = flags.read_flags(pipeline_at(place))
         if listing.stems:  # otherwise the kill came after the move of the last flag
             stage = stage_of(Cell(CELL, present=True, flags=listing.cell(STEM, process.judge_here)))
             assert stage is Stage.FAILED or (stage is Stage.PROCESSING and not failed)
             with pytest.raises(FlagExists):
-                flags.claim_cell(place, STEM, ME, judge=process.judge_here)
-            flags.archive_flags(place, STEM, why="", recount=True)
-        assert flags.read_flags(place).stems == set()
+                flags.claim_cell(pipeline_at(place), STEM, ME, judge=process.judge_here)
+            flags.archive_flags(pipeline_at(place), STEM, why="", recount=True)
+        assert flags.read_flags(pipeline_at(place)).stems == set()
         number += 1
     assert number

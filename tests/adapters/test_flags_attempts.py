@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from open_runs import pipeline_at
 
 from hesiod_watch.core.errors import FlagExists
 from hesiod_watch.core.ownership import Liveness, Owner
@@ -24,6 +25,13 @@ from hesiod_watch.runs import flags
 
 STEM = "20261122_2210_1A_PAW00001_0a1b2c3d"
 STARTED, DONE, FAILED = (f"{STEM}.ingest.{end}" for end in ("started", "done", "failed"))
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Path:
+    path = tmp_path / "pipeline"
+    path.mkdir()
+    return path
 
 
 def names(pipeline: Path) -> set[str]:
@@ -44,99 +52,103 @@ def dead() -> Owner:
 
 def begin(pipeline: Path, owner: Owner) -> None:
     flags.begin_attempt(
-        pipeline, flags.ingest(STEM), owner, lock=nullcontext, judge=process.judge_here
+        pipeline_at(pipeline), flags.ingest(STEM), owner, lock=nullcontext, judge=process.judge_here
     )
 
 
-def test_repeated_attempts_leave_one_flag(tmp_path: Path) -> None:
+def test_repeated_attempts_leave_one_flag(pipeline: Path) -> None:
     """Ten attempts leave one flag, which names the owner of the last."""
     for _ in range(10):
         owner = me()
-        begin(tmp_path, owner)
-        assert names(tmp_path) >= {STARTED}
-        assert flags.end_attempt(tmp_path, flags.ingest(STEM), owner, "done")
-    assert names(tmp_path) == {DONE}
-    last = flags.read_flags(tmp_path).attempt(flags.ingest(STEM), process.judge_here)
+        begin(pipeline, owner)
+        assert names(pipeline) >= {STARTED}
+        assert flags.end_attempt(pipeline_at(pipeline), flags.ingest(STEM), owner, "done")
+    assert names(pipeline) == {DONE}
+    last = flags.read_flags(pipeline_at(pipeline)).attempt(flags.ingest(STEM), process.judge_here)
     assert last is not None
     assert last.outcome == "done"
     assert last.owner is not None
     assert last.owner.token == owner.token
 
 
-def test_the_end_of_an_attempt_has_its_result(tmp_path: Path) -> None:
+def test_the_end_of_an_attempt_has_its_result(pipeline: Path) -> None:
     """The result is read back beside the owner, whose token it cannot replace."""
     owner = me()
-    begin(tmp_path, owner)
+    begin(pipeline, owner)
     record = {"manifest": "0123abcd", "token": "of another owner"}
-    assert flags.end_attempt(tmp_path, flags.ingest(STEM), owner, "done", record)
-    assert set(os.listdir(tmp_path)) == {DONE}
-    last = flags.read_flags(tmp_path).attempt(flags.ingest(STEM), process.judge_here)
+    assert flags.end_attempt(pipeline_at(pipeline), flags.ingest(STEM), owner, "done", record)
+    assert set(os.listdir(pipeline)) == {DONE}
+    last = flags.read_flags(pipeline_at(pipeline)).attempt(flags.ingest(STEM), process.judge_here)
     assert last is not None
     assert last.owner == owner
     assert last.record["manifest"] == "0123abcd"
 
 
-def test_the_reason_at_the_end_replaces_that_at_the_beginning(tmp_path: Path) -> None:
+def test_the_reason_at_the_end_replaces_that_at_the_beginning(pipeline: Path) -> None:
     """The reason at the end replaces the reason at the beginning; without one that is kept."""
     for record, why in (({"reason": "refused"}, "refused"), ({"files": 0}, "finished for 30 days")):
         owner = replace(me(), reason="finished for 30 days")
-        begin(tmp_path, owner)
-        assert flags.end_attempt(tmp_path, flags.ingest(STEM), owner, "failed", record)
-        last = flags.read_flags(tmp_path).attempt(flags.ingest(STEM), process.judge_here)
+        begin(pipeline, owner)
+        assert flags.end_attempt(pipeline_at(pipeline), flags.ingest(STEM), owner, "failed", record)
+        last = flags.read_flags(pipeline_at(pipeline)).attempt(
+            flags.ingest(STEM), process.judge_here
+        )
         assert last is not None
         assert last.record["reason"] == why
         assert last.owner is not None
         assert last.owner.token == owner.token
 
 
-def test_only_one_attempt_at_a_time(tmp_path: Path) -> None:
+def test_only_one_attempt_at_a_time(pipeline: Path) -> None:
     """While the owner of an attempt lives, or may live, no process begins another."""
-    begin(tmp_path, me())
+    begin(pipeline, me())
     with pytest.raises(FlagExists, match="under way"):
-        begin(tmp_path, me())
-    (tmp_path / STARTED).write_text("")
+        begin(pipeline, me())
+    (pipeline / STARTED).write_text("")
     with pytest.raises(FlagExists, match="under way"):
-        begin(tmp_path, me())
+        begin(pipeline, me())
 
 
-def test_the_same_owner_may_begin_again(tmp_path: Path) -> None:
+def test_the_same_owner_may_begin_again(pipeline: Path) -> None:
     """An owner that does not know whether its attempt began asks again, and has it."""
     owner = me()
-    begin(tmp_path, owner)
-    begin(tmp_path, owner)
-    assert names(tmp_path) == {STARTED}
+    begin(pipeline, owner)
+    begin(pipeline, owner)
+    assert names(pipeline) == {STARTED}
 
 
-def test_the_next_attempt_ends_that_of_a_dead_owner(tmp_path: Path) -> None:
+def test_the_next_attempt_ends_that_of_a_dead_owner(pipeline: Path) -> None:
     """Proof of death allows the next attempt, and there is again one flag."""
-    begin(tmp_path, dead())
+    begin(pipeline, dead())
     owner = me()
-    begin(tmp_path, owner)
-    assert names(tmp_path) == {STARTED}
-    under_way = flags.read_flags(tmp_path).attempt(flags.ingest(STEM), process.judge_here)
+    begin(pipeline, owner)
+    assert names(pipeline) == {STARTED}
+    under_way = flags.read_flags(pipeline_at(pipeline)).attempt(
+        flags.ingest(STEM), process.judge_here
+    )
     assert under_way is not None
     assert (under_way.outcome, under_way.liveness) == ("", Liveness.ALIVE)
-    assert flags.end_attempt(tmp_path, flags.ingest(STEM), owner, "failed")
-    assert names(tmp_path) == {FAILED}
+    assert flags.end_attempt(pipeline_at(pipeline), flags.ingest(STEM), owner, "failed")
+    assert names(pipeline) == {FAILED}
 
 
-def test_a_withdrawn_attempt_is_not_ended_by_its_owner(tmp_path: Path) -> None:
+def test_a_withdrawn_attempt_is_not_ended_by_its_owner(pipeline: Path) -> None:
     """An owner whose flag a person removed, or another process has now, changes nothing."""
     owner = me()
-    begin(tmp_path, owner)
-    (tmp_path / STARTED).unlink()
-    assert not flags.end_attempt(tmp_path, flags.ingest(STEM), owner, "done")
-    begin(tmp_path, me())
-    assert not flags.end_attempt(tmp_path, flags.ingest(STEM), owner, "done")
-    assert names(tmp_path) == {STARTED}
+    begin(pipeline, owner)
+    (pipeline / STARTED).unlink()
+    assert not flags.end_attempt(pipeline_at(pipeline), flags.ingest(STEM), owner, "done")
+    begin(pipeline, me())
+    assert not flags.end_attempt(pipeline_at(pipeline), flags.ingest(STEM), owner, "done")
+    assert names(pipeline) == {STARTED}
 
 
-def test_ending_twice_is_ending_once(tmp_path: Path) -> None:
+def test_ending_twice_is_ending_once(pipeline: Path) -> None:
     """A rename whose response was lost is recognised as done."""
     owner = me()
-    begin(tmp_path, owner)
-    assert flags.end_attempt(tmp_path, flags.ingest(STEM), owner, "done")
-    assert flags.end_attempt(tmp_path, flags.ingest(STEM), owner, "done")
+    begin(pipeline, owner)
+    assert flags.end_attempt(pipeline_at(pipeline), flags.ingest(STEM), owner, "done")
+    assert flags.end_attempt(pipeline_at(pipeline), flags.ingest(STEM), owner, "done")
 
 
 DISK_CALLS = ("link", "rename", "unlink", "open", "scandir")
@@ -157,7 +169,11 @@ def begins(pipeline: Path, owner: Owner, *dead: Owner) -> bool:
     """Whether the process of a host, which shares no lock with others, begins the next attempt."""
     with suppress(FlagExists):
         flags.begin_attempt(
-            pipeline, flags.ingest(STEM), owner, lock=nullcontext, judge=other_host(DEAD, *dead)
+            pipeline_at(pipeline),
+            flags.ingest(STEM),
+            owner,
+            lock=nullcontext,
+            judge=other_host(DEAD, *dead),
         )
         return True
     return False
@@ -193,10 +209,10 @@ def test_two_hosts_with_proof_of_one_death(
 ) -> None:
     """Whenever host A takes the attempt over while host B does, one of them has it afterwards."""
     for number in range(200):
-        pipeline = tmp_path / str(number)
-        pipeline.mkdir()
+        pipeline = tmp_path / str(number) / "pipeline"
+        pipeline.mkdir(parents=True)
         flags.begin_attempt(
-            pipeline, flags.ingest(STEM), DEAD, lock=nullcontext, judge=other_host()
+            pipeline_at(pipeline), flags.ingest(STEM), DEAD, lock=nullcontext, judge=other_host()
         )
         answers: list[bool] = []
 
@@ -208,28 +224,34 @@ def test_two_hosts_with_proof_of_one_death(
         if not answers:
             break  # B makes fewer calls
         won = [A] * answers[0] + [B] * b_has_it
-        under_way = flags.read_flags(pipeline).attempt(flags.ingest(STEM), other_host())
+        under_way = flags.read_flags(pipeline_at(pipeline)).attempt(
+            flags.ingest(STEM), other_host()
+        )
         assert under_way is not None
         assert [under_way.owner] == won, f"A acts before the call {number} of B"
         assert names(pipeline) == {STARTED}
     assert number > 10
 
 
-def test_two_hosts_and_a_living_owner(tmp_path: Path) -> None:
+def test_two_hosts_and_a_living_owner(pipeline: Path) -> None:
     """A process that judged the attempt before does not rename the one that began meanwhile."""
-    flags.begin_attempt(tmp_path, flags.ingest(STEM), DEAD, lock=nullcontext, judge=other_host())
+    flags.begin_attempt(
+        pipeline_at(pipeline), flags.ingest(STEM), DEAD, lock=nullcontext, judge=other_host()
+    )
 
     def slow(owner: Owner | None) -> tuple[Liveness, str]:
         if owner == DEAD:
-            assert begins(tmp_path, A)
+            assert begins(pipeline, A)
         return other_host(DEAD)(owner)
 
     with pytest.raises(FlagExists, match="another process has begun the next attempt"):
-        flags.begin_attempt(tmp_path, flags.ingest(STEM), B, lock=nullcontext, judge=slow)
-    under_way = flags.read_flags(tmp_path).attempt(flags.ingest(STEM), other_host())
+        flags.begin_attempt(
+            pipeline_at(pipeline), flags.ingest(STEM), B, lock=nullcontext, judge=slow
+        )
+    under_way = flags.read_flags(pipeline_at(pipeline)).attempt(flags.ingest(STEM), other_host())
     assert under_way is not None
     assert under_way.owner == A
-    assert names(tmp_path) == {STARTED}
+    assert names(pipeline) == {STARTED}
 
 
 def killed_at(number: int, pipeline: Path, owner: Owner, *dead: Owner, after: bool) -> bool:
@@ -267,24 +289,28 @@ def test_a_kill_at_any_step_blocks_no_other_host(tmp_path: Path, after: bool) ->
     A host without proof of the second death waits.
     """
     for number in range(200):
-        pipeline = tmp_path / str(number)
-        pipeline.mkdir()
+        pipeline = tmp_path / str(number) / "pipeline"
+        pipeline.mkdir(parents=True)
         flags.begin_attempt(
-            pipeline, flags.ingest(STEM), DEAD, lock=nullcontext, judge=other_host()
+            pipeline_at(pipeline), flags.ingest(STEM), DEAD, lock=nullcontext, judge=other_host()
         )
         if not killed_at(number, pipeline, A, after=after):
             break
         overs = [name for name in names(pipeline) if ".over." in name]
         if overs and (pipeline / STARTED).exists():
             assert not begins(pipeline, B)
-            found = flags.read_flags(pipeline).attempt(flags.ingest(STEM), other_host(DEAD))
+            found = flags.read_flags(pipeline_at(pipeline)).attempt(
+                flags.ingest(STEM), other_host(DEAD)
+            )
             assert found is not None
             assert found.liveness is Liveness.ALIVE
             assert ".over." in found.evidence
         killed_at(number, pipeline, B, A, after=after)
         third = Owner("e" * 32, host="e")
         assert begins(pipeline, third, A, B)
-        under_way = flags.read_flags(pipeline).attempt(flags.ingest(STEM), other_host())
+        under_way = flags.read_flags(pipeline_at(pipeline)).attempt(
+            flags.ingest(STEM), other_host()
+        )
         assert under_way is not None
         assert under_way.owner == third
         assert len([name for name in names(pipeline) if ".over." in name]) <= 2
@@ -298,13 +324,15 @@ from functools import partial
 from pathlib import Path
 from hesiod_watch.core.errors import FlagExists
 from hesiod_watch.host import process
+from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.host.locks import alone_on_this_host
 from hesiod_watch.runs import flags
-pipeline, stem = Path(sys.argv[1]), sys.argv[2]
+pipeline, stem = flags.Pipeline(OpenDirectory(Path(sys.argv[1]).parent)), sys.argv[2]
 sys.stdin.readline()
 try:
     flags.begin_attempt(pipeline, flags.ingest(stem), process.this_owner("ingest", "test"),
-                        lock=partial(alone_on_this_host, pipeline, stem), judge=process.judge_here)
+                        lock=partial(alone_on_this_host, pipeline.path, stem),
+                        judge=process.judge_here)
     print("won", flush=True)
 except FlagExists:
     print("lost", flush=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from open_runs import pipeline_at
 
 from hesiod_watch.core.errors import FlagExists, FlagUnknown, TemporaryError
 from hesiod_watch.core.ownership import Claim, Liveness, Owner
@@ -49,7 +50,7 @@ ELSEWHERE = replace(ME, host="another", boot_id="another", machine_id="another")
 
 
 def claims(pipeline: Path) -> tuple[Claim, ...]:
-    return flags.read_flags(pipeline).cell(STEM, process.judge_here).claims
+    return flags.read_flags(pipeline_at(pipeline)).cell(STEM, process.judge_here).claims
 
 
 def only(pipeline: Path) -> Claim:
@@ -63,20 +64,23 @@ def names(pipeline: Path) -> set[str]:
 
 def test_claim_and_work(pipeline: Path) -> None:
     """After a claim and the worker's record a living worker holds the cell."""
-    flags.claim_cell(pipeline, STEM, ME, judge=process.judge_here)
-    assert flags.reason_to_stop(pipeline, STEM, ME) == WITHDRAWN
-    flags.record_worker(pipeline, STEM, ME)
-    assert flags.reason_to_stop(pipeline, STEM, ME) == ""
+    flags.claim_cell(pipeline_at(pipeline), STEM, ME, judge=process.judge_here)
+    assert flags.reason_to_stop(pipeline_at(pipeline), STEM, ME) == WITHDRAWN
+    flags.record_worker(pipeline_at(pipeline), STEM, ME)
+    assert flags.reason_to_stop(pipeline_at(pipeline), STEM, ME) == ""
     assert only(pipeline).liveness is Liveness.ALIVE
     assert names(pipeline) == {"started", "started.worker"}
 
 
 def test_second_claim(pipeline: Path) -> None:
     """The same epoch cannot be claimed twice, and the loser leaves no flag."""
-    flags.claim_cell(pipeline, STEM, ME, judge=process.judge_here)
+    flags.claim_cell(pipeline_at(pipeline), STEM, ME, judge=process.judge_here)
     with pytest.raises(FlagExists, match="already there"):
         flags.claim_cell(
-            pipeline, STEM, process.this_owner("process", "local"), judge=process.judge_here
+            pipeline_at(pipeline),
+            STEM,
+            process.this_owner("process", "local"),
+            judge=process.judge_here,
         )
     assert names(pipeline) == {"started"}
 
@@ -86,12 +90,14 @@ def test_second_claim(pipeline: Path) -> None:
 )
 def test_cells_that_are_not_claimed(flag: str, pipeline: Path) -> None:
     """A cell that is finished, failed or stopped by a person is neither claimed nor processed."""
-    flags.claim_cell(pipeline, STEM, ME, judge=process.judge_here)
+    flags.claim_cell(pipeline_at(pipeline), STEM, ME, judge=process.judge_here)
     (pipeline / flag).touch()
     with pytest.raises(FlagExists, match="not to be processed"):
-        flags.record_worker(pipeline, STEM, ME)
+        flags.record_worker(pipeline_at(pipeline), STEM, ME)
     with pytest.raises(FlagExists, match="not to be processed"):
-        flags.claim_cell(pipeline, STEM, replace(ME, epoch=2), judge=process.judge_here)
+        flags.claim_cell(
+            pipeline_at(pipeline), STEM, replace(ME, epoch=2), judge=process.judge_here
+        )
     assert not names(pipeline) & {"started.worker", "started.2"}
 
 
@@ -105,8 +111,8 @@ def test_flags_of_others_do_not_matter(pipeline: Path) -> None:
         f"{STEM}.backup.failed",
     ):
         (pipeline / name).touch()
-    flags.claim_cell(pipeline, STEM, ME, judge=process.judge_here)
-    flags.record_worker(pipeline, STEM, ME)
+    flags.claim_cell(pipeline_at(pipeline), STEM, ME, judge=process.judge_here)
+    flags.record_worker(pipeline_at(pipeline), STEM, ME)
 
 
 def before_the_listing(
@@ -134,7 +140,7 @@ def test_something_appears_while_claiming(
     """A flag that appears before the claim is made makes the decider release it."""
     before_the_listing(2, (pipeline / flag).touch, monkeypatch)
     with pytest.raises(FlagExists):
-        flags.claim_cell(pipeline, STEM, ME, judge=process.judge_here)
+        flags.claim_cell(pipeline_at(pipeline), STEM, ME, judge=process.judge_here)
     assert {"started", "started.yielded"} <= names(pipeline)
 
 
@@ -145,10 +151,10 @@ def test_something_appears_while_beginning(
     flag: str, pipeline: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A flag that appears before the worker has recorded itself makes it release the claim."""
-    flags.claim_cell(pipeline, STEM, ME, judge=process.judge_here)
+    flags.claim_cell(pipeline_at(pipeline), STEM, ME, judge=process.judge_here)
     before_the_listing(2, (pipeline / flag).touch, monkeypatch)
     with pytest.raises(FlagExists):
-        flags.record_worker(pipeline, STEM, ME)
+        flags.record_worker(pipeline_at(pipeline), STEM, ME)
     assert {"started", "started.worker", "started.yielded"} <= names(pipeline)
 
 
@@ -157,11 +163,11 @@ def test_take_over_from_the_dead(pipeline: Path, dead: Owner) -> None:
 
     The late worker of the old epoch finds it taken.
     """
-    flags.claim_cell(pipeline, STEM, dead, judge=process.judge_here)
-    flags.claim_cell(pipeline, STEM, replace(ME, epoch=2), judge=process.judge_here)
+    flags.claim_cell(pipeline_at(pipeline), STEM, dead, judge=process.judge_here)
+    flags.claim_cell(pipeline_at(pipeline), STEM, replace(ME, epoch=2), judge=process.judge_here)
     with pytest.raises(FlagExists, match="attempt 2 has been claimed"):
-        flags.record_worker(pipeline, STEM, dead)
-    flags.record_worker(pipeline, STEM, replace(ME, epoch=2))
+        flags.record_worker(pipeline_at(pipeline), STEM, dead)
+    flags.record_worker(pipeline_at(pipeline), STEM, replace(ME, epoch=2))
     assert [claim.liveness for claim in claims(pipeline)] == [Liveness.DEAD, Liveness.ALIVE]
 
 
@@ -173,13 +179,15 @@ def test_no_take_over_beside_a_worker(worker: Owner | None, pipeline: Path, dead
 
     It is alive, on another host, or unknown.
     """
-    flags.claim_cell(pipeline, STEM, dead, judge=process.judge_here)
+    flags.claim_cell(pipeline_at(pipeline), STEM, dead, judge=process.judge_here)
     if worker:
-        flags.create(pipeline, flags.worker(STEM), worker)
+        flags.create(pipeline_at(pipeline), flags.worker(STEM), worker)
     else:
         (pipeline / flags.worker(STEM)).touch()
     with pytest.raises(FlagExists, match="attempt 1 has a worker"):
-        flags.claim_cell(pipeline, STEM, replace(ME, epoch=2), judge=process.judge_here)
+        flags.claim_cell(
+            pipeline_at(pipeline), STEM, replace(ME, epoch=2), judge=process.judge_here
+        )
     assert names(pipeline) == {"started", "started.worker"}
 
 
@@ -191,42 +199,49 @@ def test_worker_appears_while_taking_over(
     The earlier worker's claim then counts again.
     """
     worker = replace(ME, token="worker")
-    flags.claim_cell(pipeline, STEM, dead, judge=process.judge_here)
-    before_the_listing(2, lambda: flags.create(pipeline, flags.worker(STEM), worker), monkeypatch)
+    flags.claim_cell(pipeline_at(pipeline), STEM, dead, judge=process.judge_here)
+    before_the_listing(
+        2, lambda: flags.create(pipeline_at(pipeline), flags.worker(STEM), worker), monkeypatch
+    )
     with pytest.raises(FlagExists, match="attempt 1 has a worker"):
-        flags.claim_cell(pipeline, STEM, replace(ME, epoch=2), judge=process.judge_here)
-    cell = flags.read_flags(pipeline).cell(STEM, process.judge_here)
+        flags.claim_cell(
+            pipeline_at(pipeline), STEM, replace(ME, epoch=2), judge=process.judge_here
+        )
+    cell = flags.read_flags(pipeline_at(pipeline)).cell(STEM, process.judge_here)
     assert [claim.yielded for claim in cell.claims] == [False, True]
     assert cell.claim
     assert cell.claim.liveness is Liveness.ALIVE
-    assert flags.reason_to_stop(pipeline, STEM, worker) == ""
+    assert flags.reason_to_stop(pipeline_at(pipeline), STEM, worker) == ""
 
 
 def test_another_judge(pipeline: Path) -> None:
     """A caller that can ask elsewhere, for example Slurm, passes its own judge."""
-    flags.claim_cell(pipeline, STEM, ELSEWHERE, judge=process.judge_here)
-    flags.record_worker(pipeline, STEM, ELSEWHERE)
+    flags.claim_cell(pipeline_at(pipeline), STEM, ELSEWHERE, judge=process.judge_here)
+    flags.record_worker(pipeline_at(pipeline), STEM, ELSEWHERE)
     flags.claim_cell(
-        pipeline, STEM, replace(ME, epoch=2), judge=lambda owner: (Liveness.DEAD, "Slurm says so")
+        pipeline_at(pipeline),
+        STEM,
+        replace(ME, epoch=2),
+        judge=lambda owner: (Liveness.DEAD, "Slurm says so"),
     )
-    assert flags.read_flags(pipeline).epoch_numbers(STEM) == [1, 2]
+    assert flags.read_flags(pipeline_at(pipeline)).epoch_numbers(STEM) == [1, 2]
 
 
 def test_started_twice(pipeline: Path) -> None:
     """A job that is started twice works once, also if both processes have the same token."""
-    flags.claim_cell(pipeline, STEM, ME, judge=process.judge_here)
-    flags.record_worker(pipeline, STEM, ME)
+    flags.claim_cell(pipeline_at(pipeline), STEM, ME, judge=process.judge_here)
+    flags.record_worker(pipeline_at(pipeline), STEM, ME)
     with pytest.raises(FlagExists):
-        flags.record_worker(pipeline, STEM, replace(ME, pid=ME.pid + 1))
+        flags.record_worker(pipeline_at(pipeline), STEM, replace(ME, pid=ME.pid + 1))
     assert names(pipeline) == {"started", "started.worker"}
 
 
 def test_a_leftover_record(pipeline: Path, dead: Owner) -> None:
     """An epoch with a dead worker's record is not claimed, although its claim is missing."""
-    flags.create(pipeline, flags.worker(STEM), dead)
+    flags.create(pipeline_at(pipeline), flags.worker(STEM), dead)
     with pytest.raises(FlagExists, match="attempt 1 has a worker"):
-        flags.claim_cell(pipeline, STEM, ME, judge=process.judge_here)
-    flags.claim_cell(pipeline, STEM, replace(ME, epoch=2), judge=process.judge_here)
+        flags.claim_cell(pipeline_at(pipeline), STEM, ME, judge=process.judge_here)
+    flags.claim_cell(pipeline_at(pipeline), STEM, replace(ME, epoch=2), judge=process.judge_here)
 
 
 def test_no_worker_beside_a_later_released_claim(pipeline: Path, dead: Owner) -> None:
@@ -234,18 +249,18 @@ def test_no_worker_beside_a_later_released_claim(pipeline: Path, dead: Owner) ->
 
     The later claim's own worker may be starting.
     """
-    flags.claim_cell(pipeline, STEM, ME, judge=process.judge_here)
+    flags.claim_cell(pipeline_at(pipeline), STEM, ME, judge=process.judge_here)
     later = replace(dead, epoch=2)
-    flags.create(pipeline, flags.started(STEM, 2), later)
-    flags.release_claim(pipeline, STEM, later)
+    flags.create(pipeline_at(pipeline), flags.started(STEM, 2), later)
+    flags.release_claim(pipeline_at(pipeline), STEM, later)
     with pytest.raises(FlagExists, match="attempt 2 has been claimed"):
-        flags.record_worker(pipeline, STEM, ME)
+        flags.record_worker(pipeline_at(pipeline), STEM, ME)
 
 
 def test_withdrawn(pipeline: Path) -> None:
     """A worker does not begin after a person has archived its claim."""
     with pytest.raises(FlagExists, match="withdrawn"):
-        flags.record_worker(pipeline, STEM, ME)
+        flags.record_worker(pipeline_at(pipeline), STEM, ME)
     assert names(pipeline) == set()
 
 
@@ -254,48 +269,51 @@ def test_released_claims(pipeline: Path) -> None:
 
     It is safe to repeat.
     """
-    flags.claim_cell(pipeline, STEM, ME, judge=process.judge_here)
-    flags.release_claim(pipeline, STEM, ME, why="its worker could not be started")
-    flags.release_claim(pipeline, STEM, ME)
-    assert flags.read_flags(pipeline).cell(STEM, process.judge_here).claim is None
+    flags.claim_cell(pipeline_at(pipeline), STEM, ME, judge=process.judge_here)
+    flags.release_claim(pipeline_at(pipeline), STEM, ME, why="its worker could not be started")
+    flags.release_claim(pipeline_at(pipeline), STEM, ME)
+    assert flags.read_flags(pipeline_at(pipeline)).cell(STEM, process.judge_here).claim is None
     assert flag_files.parse_owner((pipeline / flags.yielded(STEM)).read_text()) == replace(
         ME, reason="its worker could not be started"
     )
     with pytest.raises(FlagExists, match="given up"):
-        flags.record_worker(pipeline, STEM, ME)
+        flags.record_worker(pipeline_at(pipeline), STEM, ME)
     later = replace(ME, epoch=2)
-    flags.claim_cell(pipeline, STEM, later, judge=process.judge_here)
-    flags.record_worker(pipeline, STEM, later)
-    flags.release_claim(pipeline, STEM, later)
-    assert flags.read_flags(pipeline).cell(STEM, process.judge_here).claim is None
-    flags.claim_cell(pipeline, STEM, replace(ME, epoch=3), judge=process.judge_here)
+    flags.claim_cell(pipeline_at(pipeline), STEM, later, judge=process.judge_here)
+    flags.record_worker(pipeline_at(pipeline), STEM, later)
+    flags.release_claim(pipeline_at(pipeline), STEM, later)
+    assert flags.read_flags(pipeline_at(pipeline)).cell(STEM, process.judge_here).claim is None
+    flags.claim_cell(pipeline_at(pipeline), STEM, replace(ME, epoch=3), judge=process.judge_here)
 
 
 def test_overtaken(pipeline: Path) -> None:
     """A later epoch with a worker overtakes a worker; a later claim alone does not."""
-    flags.claim_cell(pipeline, STEM, ME, judge=process.judge_here)
-    flags.record_worker(pipeline, STEM, ME)
-    flags.create(pipeline, flags.started(STEM, 2), ME)
-    assert flags.reason_to_stop(pipeline, STEM, ME) == ""
-    flags.create(pipeline, flags.worker(STEM, 2), ELSEWHERE)
-    assert flags.reason_to_stop(pipeline, STEM, ME) == "attempt 2 has taken this cell over"
-    assert flags.reason_to_stop(pipeline, STEM, replace(ELSEWHERE, epoch=2)) == ""
+    flags.claim_cell(pipeline_at(pipeline), STEM, ME, judge=process.judge_here)
+    flags.record_worker(pipeline_at(pipeline), STEM, ME)
+    flags.create(pipeline_at(pipeline), flags.started(STEM, 2), ME)
+    assert flags.reason_to_stop(pipeline_at(pipeline), STEM, ME) == ""
+    flags.create(pipeline_at(pipeline), flags.worker(STEM, 2), ELSEWHERE)
+    assert (
+        flags.reason_to_stop(pipeline_at(pipeline), STEM, ME)
+        == "attempt 2 has taken this cell over"
+    )
+    assert flags.reason_to_stop(pipeline_at(pipeline), STEM, replace(ELSEWHERE, epoch=2)) == ""
 
 
 def test_worker_record_is_ours(pipeline: Path) -> None:
     """The record is ours only with our token, process and host, and only while it exists."""
-    flags.claim_cell(pipeline, STEM, ME, judge=process.judge_here)
-    flags.record_worker(pipeline, STEM, ME)
-    assert flags.reason_to_stop(pipeline, STEM, ME) == ""
+    flags.claim_cell(pipeline_at(pipeline), STEM, ME, judge=process.judge_here)
+    flags.record_worker(pipeline_at(pipeline), STEM, ME)
+    assert flags.reason_to_stop(pipeline_at(pipeline), STEM, ME) == ""
     for other in (
         replace(ME, token="x"),
         replace(ME, pid=1),
         replace(ME, host="x"),
         replace(ME, epoch=2),
     ):
-        assert flags.reason_to_stop(pipeline, STEM, other) == WITHDRAWN
-    flags.archive_flags(pipeline, STEM, why="test")
-    assert flags.reason_to_stop(pipeline, STEM, ME) == WITHDRAWN
+        assert flags.reason_to_stop(pipeline_at(pipeline), STEM, other) == WITHDRAWN
+    flags.archive_flags(pipeline_at(pipeline), STEM, why="test")
+    assert flags.reason_to_stop(pipeline_at(pipeline), STEM, ME) == WITHDRAWN
 
 
 @pytest.mark.parametrize(
@@ -310,11 +328,11 @@ def test_worker_record_is_ours(pipeline: Path) -> None:
 )
 def test_stopped(name: str, stopped: bool, pipeline: Path) -> None:
     """A person stops a worker by aborting its cell or run, or by stripping the run."""
-    flags.claim_cell(pipeline, STEM, ME, judge=process.judge_here)
-    flags.record_worker(pipeline, STEM, ME)
+    flags.claim_cell(pipeline_at(pipeline), STEM, ME, judge=process.judge_here)
+    flags.record_worker(pipeline_at(pipeline), STEM, ME)
     (pipeline / name).touch()
     why = f"a person has flagged it {name}" if stopped else ""
-    assert flags.reason_to_stop(pipeline, STEM, ME) == why
+    assert flags.reason_to_stop(pipeline_at(pipeline), STEM, ME) == why
 
 
 def test_unknown_claim_is_given_up(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,12 +352,12 @@ def test_unknown_claim_is_given_up(pipeline: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "link", link)
     monkeypatch.setattr(flag_files, "READ_BACK_DELAYS", (0.0, 0.0))
     with pytest.raises(FlagUnknown):
-        flags.claim_cell(pipeline, STEM, ME, judge=process.judge_here)
+        flags.claim_cell(pipeline_at(pipeline), STEM, ME, judge=process.judge_here)
     delayed.rename(pipeline / flags.started(STEM))  # the claim succeeds late
     claim = only(pipeline)
     assert claim.owner == ME
     assert claim.yielded
-    flags.claim_cell(pipeline, STEM, replace(ME, epoch=2), judge=process.judge_here)
+    flags.claim_cell(pipeline_at(pipeline), STEM, replace(ME, epoch=2), judge=process.judge_here)
 
 
 def test_full_disk(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,7 +368,7 @@ def test_full_disk(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(os, "link", full)
     with pytest.raises(TemporaryError, match="No space"):
-        flags.claim_cell(pipeline, STEM, ME, judge=process.judge_here)
+        flags.claim_cell(pipeline_at(pipeline), STEM, ME, judge=process.judge_here)
     assert names(pipeline) == set()
 
 
@@ -360,5 +378,5 @@ def test_stale_listing(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         2, lambda: (pipeline / flags.started(STEM)).rename(pipeline.parent / "hidden"), monkeypatch
     )
     with pytest.raises(FlagUnknown, match="listing"):
-        flags.claim_cell(pipeline, STEM, ME, judge=process.judge_here)
+        flags.claim_cell(pipeline_at(pipeline), STEM, ME, judge=process.judge_here)
     assert names(pipeline) == {"started.yielded"}

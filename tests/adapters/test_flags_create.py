@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from open_runs import pipeline_at
 
 from hesiod_watch.core.errors import (
     FlagExists,
@@ -67,7 +68,7 @@ def visible(pipeline: Path) -> list[str]:
 
 def test_a_flag_is_whole(pipeline: Path) -> None:
     """A flag contains its record as one line of JSON, and no other file is left."""
-    flags.create(pipeline, NAME, OWNER)
+    flags.create(pipeline_at(pipeline), NAME, OWNER)
     text = (pipeline / NAME).read_text()
     assert text.endswith("}\n")
     assert text.count("\n") == 1
@@ -78,7 +79,9 @@ def test_a_flag_is_whole(pipeline: Path) -> None:
 
 def test_mapping(pipeline: Path) -> None:
     """Any record can be stored; a missing token is added, and odd text stays on its line."""
-    flags.create(pipeline, "X.done", {"why": "line\nbreak \x1b[31m \udcff", "reads": 12})
+    flags.create(
+        pipeline_at(pipeline), "X.done", {"why": "line\nbreak \x1b[31m \udcff", "reads": 12}
+    )
     text = (pipeline / "X.done").read_text(encoding="ascii")
     record = json.loads(text)
     assert record["token"]
@@ -89,25 +92,25 @@ def test_mapping(pipeline: Path) -> None:
 
 def test_the_later_process_loses(pipeline: Path) -> None:
     """The second process gets the name of the first, and the flag is unchanged."""
-    flags.create(pipeline, NAME, OWNER)
+    flags.create(pipeline_at(pipeline), NAME, OWNER)
     before = (pipeline / NAME).read_bytes()
     with pytest.raises(FlagExists, match=f"process \\(local\\) of .*, pid {os.getpid()} on"):
-        flags.create(pipeline, NAME, process.this_owner("process", "local"))
+        flags.create(pipeline_at(pipeline), NAME, process.this_owner("process", "local"))
     assert (pipeline / NAME).read_bytes() == before
     assert visible(pipeline) == [NAME]
 
 
 def test_the_same_record_wins_again(pipeline: Path) -> None:
     """The same record finds its own flag and wins again; this resolves an unknown outcome."""
-    flags.create(pipeline, NAME, OWNER)
-    flags.create(pipeline, NAME, OWNER)
+    flags.create(pipeline_at(pipeline), NAME, OWNER)
+    flags.create(pipeline_at(pipeline), NAME, OWNER)
 
 
 def test_a_job_started_twice(pipeline: Path) -> None:
     """One token in two processes makes two records: the second does not win the first's flag."""
-    flags.create(pipeline, NAME, OWNER)
+    flags.create(pipeline_at(pipeline), NAME, OWNER)
     with pytest.raises(FlagExists):
-        flags.create(pipeline, NAME, replace(OWNER, pid=OWNER.pid + 1))
+        flags.create(pipeline_at(pipeline), NAME, replace(OWNER, pid=OWNER.pid + 1))
 
 
 def plant_fifo(path: Path) -> None:
@@ -151,7 +154,7 @@ def test_planted(
     if refusal:
         answer(monkeypatch, "link", refusal)
     with pytest.raises(FlagExists, match="already there"):
-        flags.create(pipeline, NAME, OWNER)
+        flags.create(pipeline_at(pipeline), NAME, OWNER)
     after = (pipeline / NAME).lstat()
     assert (before.st_ino, before.st_mode, before.st_size) == (
         after.st_ino,
@@ -167,10 +170,10 @@ def test_planted(
 def test_without_links(refusal: int, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without hard links one process still creates the flag."""
     answer(monkeypatch, "link", refusal, refusal)
-    flags.create(pipeline, NAME, OWNER)
+    flags.create(pipeline_at(pipeline), NAME, OWNER)
     assert flag_files.parse_owner((pipeline / NAME).read_text()) == OWNER
     with pytest.raises(FlagExists):
-        flags.create(pipeline, NAME, process.this_owner("process", "local"))
+        flags.create(pipeline_at(pipeline), NAME, process.this_owner("process", "local"))
     assert visible(pipeline) == [NAME]
 
 
@@ -180,7 +183,7 @@ def test_without_links(refusal: int, pipeline: Path, monkeypatch: pytest.MonkeyP
 def test_lost_response(number: int, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A successful link counts, whatever error the file system reports."""
     answer(monkeypatch, "link", number, after=True)
-    flags.create(pipeline, NAME, OWNER)
+    flags.create(pipeline_at(pipeline), NAME, OWNER)
     assert visible(pipeline) == [NAME]
 
 
@@ -189,21 +192,21 @@ def test_unknown_outcome(number: int, pipeline: Path, monkeypatch: pytest.Monkey
     """A link without a flag and without a clear refusal is unknown, and does not count as won."""
     answer(monkeypatch, "link", number)
     with pytest.raises(FlagUnknown):
-        flags.create(pipeline, NAME, OWNER)
+        flags.create(pipeline_at(pipeline), NAME, OWNER)
     assert visible(pipeline) == []
 
 
 def test_flag_visible_late(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flag that the file system does not show at once is read again."""
     answer(monkeypatch, "stat", errno.ENOENT, errno.ESTALE)
-    flags.create(pipeline, NAME, OWNER)
+    flags.create(pipeline_at(pipeline), NAME, OWNER)
 
 
 def test_flag_never_visible(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flag that cannot be read back is not ours, although its link succeeded."""
     answer(monkeypatch, "stat", *[errno.ENOENT] * 3)
     with pytest.raises(FlagUnknown):
-        flags.create(pipeline, NAME, OWNER)
+        flags.create(pipeline_at(pipeline), NAME, OWNER)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +230,7 @@ def test_refused(
     """A refusal of the file system leaves no file, and says whether a retry can help."""
     answer(monkeypatch, call, number)
     with pytest.raises(kind, match=os.strerror(number)) as raised:
-        flags.create(pipeline, NAME, OWNER)
+        flags.create(pipeline_at(pipeline), NAME, OWNER)
     assert not isinstance(raised.value, FlagUnknown)
     assert str(pipeline / NAME) in str(raised.value)
     assert visible(pipeline) == []
@@ -238,48 +241,48 @@ def test_full_disk_without_links(pipeline: Path, monkeypatch: pytest.MonkeyPatch
     answer(monkeypatch, "link", errno.EPERM)
     answer(monkeypatch, "fsync", None, errno.ENOSPC)
     with pytest.raises(TemporaryError, match=os.strerror(errno.ENOSPC)):
-        flags.create(pipeline, NAME, OWNER)
+        flags.create(pipeline_at(pipeline), NAME, OWNER)
     assert visible(pipeline) == []
 
 
 def test_directory_cannot_be_synced(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """EINVAL for the fsync of a directory is ignored; any other error means: do not start work."""
     answer(monkeypatch, "fsync", None, errno.EINVAL)
-    flags.create(pipeline, "X.synced", OWNER)
+    flags.create(pipeline_at(pipeline), "X.synced", OWNER)
     answer(monkeypatch, "fsync", None, errno.EIO)
     with pytest.raises(FlagUnknown):
-        flags.create(pipeline, NAME, OWNER)
+        flags.create(pipeline_at(pipeline), NAME, OWNER)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "a/b", "../x", "a\0b"])
 def test_no_name_for_a_flag(name: str, pipeline: Path) -> None:
     """A name outside the directory, or an invisible one, is an error of the caller."""
     with pytest.raises(ValueError, match="no name for a flag"):
-        flags.create(pipeline, name, OWNER)
+        flags.create(pipeline_at(pipeline), name, OWNER)
     assert visible(pipeline) == []
 
 
 def test_name_too_long(pipeline: Path) -> None:
     """A name that the file system cannot store is refused permanently."""
     with pytest.raises(PermanentError, match="too long"):
-        flags.create(pipeline, "x" * 255 + ".done", OWNER)
+        flags.create(pipeline_at(pipeline), "x" * 255 + ".done", OWNER)
     assert visible(pipeline) == []
 
 
 def test_record_too_large(pipeline: Path) -> None:
     """A record that is too large to be read back is not written."""
     with pytest.raises(PermanentError, match="bytes"):
-        flags.create(pipeline, "X.done", {"why": "x" * flag_files.LARGEST})
+        flags.create(pipeline_at(pipeline), "X.done", {"why": "x" * flag_files.LARGEST})
 
 
 def test_no_pipeline(tmp_path: Path) -> None:
     """A missing pipeline may return with its file system; a symlink of its name never counts."""
     with pytest.raises(TemporaryError):
-        flags.create(tmp_path / "pipeline", NAME, OWNER)
+        flags.create(pipeline_at(tmp_path / "pipeline"), NAME, OWNER)
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "pipeline").symlink_to("elsewhere")
     with pytest.raises(PermanentError):
-        flags.create(tmp_path / "pipeline", NAME, OWNER)
+        flags.create(pipeline_at(tmp_path / "pipeline"), NAME, OWNER)
     assert os.listdir(tmp_path / "elsewhere") == []
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from open_runs import pipeline_at
 
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.ownership import CellFlags, Liveness, Owner
@@ -43,7 +44,7 @@ def judge_by(*alive: int) -> Judge:
 
 
 def look(pipeline: Path, *alive: int, stem: str = STEM) -> CellFlags:
-    return flags.read_flags(pipeline).cell(stem, judge_by(*alive))
+    return flags.read_flags(pipeline_at(pipeline)).cell(stem, judge_by(*alive))
 
 
 @pytest.mark.parametrize(
@@ -101,18 +102,19 @@ def test_names_there_and_back(stem: str, epoch: int) -> None:
 def test_no_pipeline(tmp_path: Path) -> None:
     """A missing directory is FileNotFoundError; anything else of its name needs a person."""
     with pytest.raises(FileNotFoundError):
-        flags.read_flags(tmp_path / "pipeline")
-    (tmp_path / "file").touch()
+        flags.read_flags(pipeline_at(tmp_path / "pipeline"))
+    (tmp_path / "pipeline").touch()
     with pytest.raises(PermanentError, match="Not a directory"):
-        flags.read_flags(tmp_path / "file")
-    (tmp_path / "link").symlink_to(".")
+        flags.read_flags(pipeline_at(tmp_path / "pipeline"))
+    (tmp_path / "pipeline").unlink()
+    (tmp_path / "pipeline").symlink_to(".")
     with pytest.raises(PermanentError, match="symlink"):
-        flags.read_flags(tmp_path / "link")
+        flags.read_flags(pipeline_at(tmp_path / "pipeline"))
 
 
 def test_no_flags(pipeline: Path) -> None:
     """An empty directory has no facts."""
-    listing = flags.read_flags(pipeline)
+    listing = flags.read_flags(pipeline_at(pipeline))
     assert (listing.run_flags, listing.run_texts, listing.stems) == (frozenset(), {}, frozenset())
     assert listing.cell(STEM, judge_by()) == CellFlags()
     assert listing.all(judge_by()) == ()
@@ -132,7 +134,7 @@ def test_made_by_hand(pipeline: Path) -> None:
         "E.started",
     ):
         (pipeline / name).touch()
-    listing = flags.read_flags(pipeline)
+    listing = flags.read_flags(pipeline_at(pipeline))
     assert listing.run_flags == {"failed", "sync.started"}
     assert listing.stems == {"A", "B", "C", "D", "E"}
     cells = {stem: listing.cell(stem, judge_by()) for stem in listing.stems}
@@ -148,7 +150,7 @@ def test_texts(pipeline: Path) -> None:
     """Texts of run-level flags are available for people; an empty flag has none."""
     (pipeline / "failed").write_text("the disk\n")
     (pipeline / "aborted").touch()
-    assert flags.read_flags(pipeline).run_texts == {"failed": "the disk\n"}
+    assert flags.read_flags(pipeline_at(pipeline)).run_texts == {"failed": "the disk\n"}
 
 
 def test_unknown_names(pipeline: Path) -> None:
@@ -166,7 +168,7 @@ def test_unknown_names(pipeline: Path) -> None:
         (pipeline / name).touch()
     (pipeline / "attic").mkdir()
     (pipeline / os.fsdecode(b"\xff.what")).touch()
-    lines = flags.read_flags(pipeline).all(judge_by())
+    lines = flags.read_flags(pipeline_at(pipeline)).all(judge_by())
     assert {line.name for line in lines} == set(os.listdir(pipeline)) - {".tmp.1", "attic"}
     unknown = [line.name for line in lines if line.meaning == "not known to this program, ignored"]
     assert unknown == ["X.done.bak", "strange", "\udcff.what"]
@@ -186,7 +188,7 @@ def test_not_regular(kind: str, pipeline: Path) -> None:
     """A flag that is not a regular file blocks work, never allows it, and is never opened."""
     for fact in (flags.synced, flags.done, flags.failed, flags.aborted, flags.started):
         plant(pipeline / fact(fact.__name__), kind)
-    listing = flags.read_flags(pipeline)
+    listing = flags.read_flags(pipeline_at(pipeline))
     assert not listing.cell("synced", judge_by()).synced
     done = listing.cell("done", judge_by()).done
     assert done
@@ -202,14 +204,14 @@ def test_not_regular(kind: str, pipeline: Path) -> None:
 def test_exchanged_while_it_is_read(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A FIFO that replaces a flag after its lstat blocks no process."""
     (pipeline / flags.failed(STEM)).write_text("because")
-    listing = flags.read_flags(pipeline)
+    listing = flags.read_flags(pipeline_at(pipeline))
     real: Callable[..., os.stat_result] = os.stat
 
-    def stat_and_exchange(path: Path, **options: Any) -> os.stat_result:
-        found = real(path, **options)
-        if path == pipeline / flags.failed(STEM):
-            path.unlink()
-            os.mkfifo(path)
+    def stat_and_exchange(name: str, **options: Any) -> os.stat_result:
+        found = real(name, **options)
+        if name == flags.failed(STEM):
+            (pipeline / name).unlink()
+            os.mkfifo(pipeline / name)
         return found
 
     monkeypatch.setattr(os, "stat", stat_and_exchange)
@@ -220,10 +222,10 @@ def test_exchanged_while_it_is_read(pipeline: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_listing_is_of_one_moment(pipeline: Path) -> None:
     """A listing is of one moment: later flags are not in it, and a deleted flag causes no error."""
-    flags.create(pipeline, flags.started(STEM), owner(1))
-    flags.create(pipeline, flags.done("B"), {"results": {}})
-    listing = flags.read_flags(pipeline)
-    flags.create(pipeline, flags.done(STEM), owner(1))
+    flags.create(pipeline_at(pipeline), flags.started(STEM), owner(1))
+    flags.create(pipeline_at(pipeline), flags.done("B"), {"results": {}})
+    listing = flags.read_flags(pipeline_at(pipeline))
+    flags.create(pipeline_at(pipeline), flags.done(STEM), owner(1))
     (pipeline / flags.started(STEM)).unlink()
     (pipeline / flags.done("B")).unlink()
     cell = listing.cell(STEM, judge_by(1))
@@ -236,13 +238,13 @@ def test_a_listing_is_of_one_moment(pipeline: Path) -> None:
 
 def test_done_has_its_record(pipeline: Path) -> None:
     """The record in `done` is available, and no owner is judged for a finished cell."""
-    flags.create(pipeline, flags.started(STEM), owner(1))
-    flags.create(pipeline, flags.done(STEM), {"results": {"reads": 5}})
+    flags.create(pipeline_at(pipeline), flags.started(STEM), owner(1))
+    flags.create(pipeline_at(pipeline), flags.done(STEM), {"results": {"reads": 5}})
 
     def never(_: Owner | None) -> tuple[Liveness, str]:
         raise AssertionError("asked after the owner of a finished cell")
 
-    cell = flags.read_flags(pipeline).cell(STEM, never)
+    cell = flags.read_flags(pipeline_at(pipeline)).cell(STEM, never)
     assert cell.done
     assert cell.done.record["results"] == {"reads": 5}
     assert [claim.epoch for claim in cell.claims] == [1]
@@ -257,8 +259,8 @@ def test_the_worker_alone_counts(
     alive: tuple[int, ...], liveness: Liveness, pipeline: Path
 ) -> None:
     """Once a worker has recorded itself, only its liveness counts, not the decider's."""
-    flags.create(pipeline, flags.started(STEM), owner(1))
-    flags.create(pipeline, flags.worker(STEM), owner(2))
+    flags.create(pipeline_at(pipeline), flags.started(STEM), owner(1))
+    flags.create(pipeline_at(pipeline), flags.worker(STEM), owner(2))
     claim = look(pipeline, *alive).claim
     assert claim
     assert claim.liveness is liveness
@@ -267,7 +269,7 @@ def test_the_worker_alone_counts(
 
 def test_a_worker_without_an_owner(pipeline: Path) -> None:
     """A worker's record without an owner is unknown, although the decider is dead."""
-    flags.create(pipeline, flags.started(STEM), owner(1))
+    flags.create(pipeline_at(pipeline), flags.started(STEM), owner(1))
     (pipeline / flags.worker(STEM)).touch()
     claim = look(pipeline).claim
     assert claim
@@ -277,7 +279,9 @@ def test_a_worker_without_an_owner(pipeline: Path) -> None:
 def test_epochs(pipeline: Path) -> None:
     """Claims are sorted by epoch, and the highest counts."""
     for epoch in (10, 2, 1):
-        flags.create(pipeline, flags.started(STEM, epoch), replace(owner(epoch), epoch=epoch))
+        flags.create(
+            pipeline_at(pipeline), flags.started(STEM, epoch), replace(owner(epoch), epoch=epoch)
+        )
     cell = look(pipeline, 10)
     assert [claim.epoch for claim in cell.claims] == [1, 2, 10]
     assert [claim.liveness for claim in cell.claims] == [DEAD, DEAD, ALIVE]
@@ -290,10 +294,10 @@ def test_yielded_by_its_decider(pipeline: Path) -> None:
 
     The claim before it does.
     """
-    flags.create(pipeline, flags.started(STEM), owner(1))
-    flags.create(pipeline, flags.worker(STEM), owner(2))
-    flags.create(pipeline, flags.started(STEM, 2), owner(3))
-    flags.create(pipeline, flags.yielded(STEM, 2), owner(3))
+    flags.create(pipeline_at(pipeline), flags.started(STEM), owner(1))
+    flags.create(pipeline_at(pipeline), flags.worker(STEM), owner(2))
+    flags.create(pipeline_at(pipeline), flags.started(STEM, 2), owner(3))
+    flags.create(pipeline_at(pipeline), flags.yielded(STEM, 2), owner(3))
     cell = look(pipeline, 2, 3)
     assert [claim.yielded for claim in cell.claims] == [False, True]
     assert cell.claim
@@ -302,17 +306,17 @@ def test_yielded_by_its_decider(pipeline: Path) -> None:
 
 def test_yielded_by_its_worker(pipeline: Path) -> None:
     """A worker that records that it stops is believed, also while its process still runs."""
-    flags.create(pipeline, flags.started(STEM), owner(1))
-    flags.create(pipeline, flags.worker(STEM), owner(2))
-    flags.create(pipeline, flags.yielded(STEM), owner(2))
+    flags.create(pipeline_at(pipeline), flags.started(STEM), owner(1))
+    flags.create(pipeline_at(pipeline), flags.worker(STEM), owner(2))
+    flags.create(pipeline_at(pipeline), flags.yielded(STEM), owner(2))
     assert look(pipeline, 1, 2).claim is None
 
 
 def test_a_decider_cannot_yield_for_its_worker(pipeline: Path) -> None:
     """A worker that has recorded itself counts until it gives up or is dead."""
-    flags.create(pipeline, flags.started(STEM), owner(1))
-    flags.create(pipeline, flags.worker(STEM), owner(2))
-    flags.create(pipeline, flags.yielded(STEM), owner(1))
+    flags.create(pipeline_at(pipeline), flags.started(STEM), owner(1))
+    flags.create(pipeline_at(pipeline), flags.worker(STEM), owner(2))
+    flags.create(pipeline_at(pipeline), flags.yielded(STEM), owner(1))
     claim = look(pipeline, 1, 2).claim
     assert claim
     assert claim.liveness is ALIVE
@@ -321,11 +325,11 @@ def test_a_decider_cannot_yield_for_its_worker(pipeline: Path) -> None:
 @pytest.mark.parametrize("made_by", ["another process", "no owner"])
 def test_yielded_by_another(made_by: str, pipeline: Path) -> None:
     """A process can give up only its own claim."""
-    flags.create(pipeline, flags.started(STEM), owner(1))
+    flags.create(pipeline_at(pipeline), flags.started(STEM), owner(1))
     if made_by == "no owner":
         (pipeline / flags.yielded(STEM)).touch()
     else:
-        flags.create(pipeline, flags.yielded(STEM), owner(9))
+        flags.create(pipeline_at(pipeline), flags.yielded(STEM), owner(9))
     claim = look(pipeline, 1).claim
     assert claim
     assert claim.liveness is ALIVE
@@ -333,16 +337,16 @@ def test_yielded_by_another(made_by: str, pipeline: Path) -> None:
 
 def test_a_yielded_epoch_is_not_used_again(pipeline: Path) -> None:
     """A yielded flag without a claim blocks no process; its number is not used again."""
-    flags.create(pipeline, flags.yielded(STEM), owner(1))
+    flags.create(pipeline_at(pipeline), flags.yielded(STEM), owner(1))
     assert look(pipeline).claim is None
     assert [claim.epoch for claim in look(pipeline).claims] == [1]
 
 
 def test_no_dead_claim_beside_an_earlier_worker(pipeline: Path) -> None:
     """A claim of a dead owner is not shown as dead while an earlier worker may live."""
-    flags.create(pipeline, flags.started(STEM), owner(1))
-    flags.create(pipeline, flags.worker(STEM), owner(2))
-    flags.create(pipeline, flags.started(STEM, 2), owner(3))
+    flags.create(pipeline_at(pipeline), flags.started(STEM), owner(1))
+    flags.create(pipeline_at(pipeline), flags.worker(STEM), owner(2))
+    flags.create(pipeline_at(pipeline), flags.started(STEM, 2), owner(3))
     claim = look(pipeline, 2).claim
     assert claim
     assert (claim.epoch, claim.liveness) == (2, ALIVE)
@@ -354,13 +358,14 @@ def test_no_dead_claim_beside_an_earlier_worker(pipeline: Path) -> None:
 
 def test_lines(pipeline: Path) -> None:
     """Every flag has a meaning; claims have an owner and a verdict, and facts have none."""
-    flags.create(pipeline, flags.started(STEM), owner(1))
-    flags.create(pipeline, flags.started(STEM, 2), owner(2))
-    flags.create(pipeline, flags.synced(STEM), {"why": "complete"})
-    flags.create(pipeline, f"{STEM}.backup.started", owner(1))
+    flags.create(pipeline_at(pipeline), flags.started(STEM), owner(1))
+    flags.create(pipeline_at(pipeline), flags.started(STEM, 2), owner(2))
+    flags.create(pipeline_at(pipeline), flags.synced(STEM), {"why": "complete"})
+    flags.create(pipeline_at(pipeline), f"{STEM}.backup.started", owner(1))
     (pipeline / "strange").touch()
     lines = {
-        line.name.removeprefix(STEM): line for line in flags.read_flags(pipeline).all(judge_by(2))
+        line.name.removeprefix(STEM): line
+        for line in flags.read_flags(pipeline_at(pipeline)).all(judge_by(2))
     }
     assert {name: line.liveness for name, line in lines.items()} == {
         ".started": DEAD,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from open_runs import opened, pipeline_at
 
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.model import LOCAL
@@ -25,9 +26,17 @@ CHANNELS = ("rt", "chat.1")
 
 
 @pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """A `pipeline/` that is empty."""
+    path = tmp_path / "pipeline"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
 def pipeline(tmp_path: Path) -> Path:
     (tmp_path / "run").mkdir()
-    assert flags.adopt(tmp_path / "run", LOCAL, tmp_path)
+    assert flags.adopt(opened(tmp_path / "run"), LOCAL, tmp_path)
     return tmp_path / "run" / "pipeline"
 
 
@@ -42,7 +51,10 @@ def record(text: str = "text", **channels: str) -> dict[str, Any]:
 
 def look(pipeline: Path, *channels: str) -> Outbox:
     found = flags.read_outbox(
-        pipeline, flags.read_flags(pipeline), channels or CHANNELS, process.judge_here
+        pipeline_at(pipeline),
+        flags.read_flags(pipeline_at(pipeline)),
+        channels or CHANNELS,
+        process.judge_here,
     )
     assert found is not None
     return found
@@ -55,16 +67,20 @@ def numbers(outbox: Outbox, channel: str) -> list[int]:
 def test_a_new_outbox(pipeline: Path) -> None:
     """A new run has an empty outbox."""
     assert look(pipeline) == Outbox(channels=CHANNELS)
-    assert flags.read_messages(pipeline) == ()
+    assert flags.read_messages(pipeline_at(pipeline)) == ()
 
 
 def test_put(pipeline: Path) -> None:
     """A message is written once, gets the next number, and is read back unchanged."""
-    assert flags.put_message(pipeline, "run-new", record("täxt\n\u202e\udcff", rt="comment"))
     assert flags.put_message(
-        pipeline, f"cell-done.{CELL}.1a2b", record("more", rt="reply", **{"chat.1": "comment"})
+        pipeline_at(pipeline), "run-new", record("täxt\n\u202e\udcff", rt="comment")
     )
-    assert not flags.put_message(pipeline, "run-new", record("another", rt="reply"))
+    assert flags.put_message(
+        pipeline_at(pipeline),
+        f"cell-done.{CELL}.1a2b",
+        record("more", rt="reply", **{"chat.1": "comment"}),
+    )
+    assert not flags.put_message(pipeline_at(pipeline), "run-new", record("another", rt="reply"))
     first, second = look(pipeline).waiting
     assert (first.number, first.key, first.event, first.channels) == (
         1,
@@ -89,14 +105,16 @@ def test_put(pipeline: Path) -> None:
 def test_bad_keys(key: str, pipeline: Path) -> None:
     """A key that could be mistaken for another file is refused before anything is written."""
     with pytest.raises(ValueError, match=re.escape(repr(key))):
-        flags.put_message(pipeline, key, record())
+        flags.put_message(pipeline_at(pipeline), key, record())
     assert os.listdir(pipeline / "messages") == []
 
 
 @pytest.mark.parametrize("character", ["x", "\U0001f9ec", "\0", '"'])
 def test_long_text(character: str, pipeline: Path) -> None:
     """A text too long to be read back is cut, with a note; its encoded length counts."""
-    assert flags.put_message(pipeline, "run-new", record(character * 50_000, rt="comment"))
+    assert flags.put_message(
+        pipeline_at(pipeline), "run-new", record(character * 50_000, rt="comment")
+    )
     (message,) = look(pipeline).waiting
     assert message.text.startswith(character * 1000)
     assert message.text.endswith("(cut here)")
@@ -107,12 +125,14 @@ def test_delivered_in_order(pipeline: Path) -> None:
     """Delivered messages are marked by number for each channel; only missing ones wait."""
     for number in range(3):
         flags.put_message(
-            pipeline, f"cell-done.{number}", record(rt="reply", **{"chat.1": "comment"})
+            pipeline_at(pipeline),
+            f"cell-done.{number}",
+            record(rt="reply", **{"chat.1": "comment"}),
         )
     first, second, _ = look(pipeline).waiting
-    flags.mark_delivered(pipeline, first, "rt", {"ticket": 7})
-    flags.mark_delivered(pipeline, second, "rt", {"ticket": 7})
-    flags.mark_delivered(pipeline, second, "rt", {"ticket": 8})
+    flags.mark_delivered(pipeline_at(pipeline), first, "rt", {"ticket": 7})
+    flags.mark_delivered(pipeline_at(pipeline), second, "rt", {"ticket": 7})
+    flags.mark_delivered(pipeline_at(pipeline), second, "rt", {"ticket": 8})
     outbox = look(pipeline)
     assert outbox.delivered == {"rt": 2}
     assert (numbers(outbox, "rt"), numbers(outbox, "chat.1")) == ([3], [1, 2, 3])
@@ -123,13 +143,15 @@ def test_delivered_in_order(pipeline: Path) -> None:
 def test_delivered_messages_are_not_read(pipeline: Path) -> None:
     """A pass opens no message that is delivered or has no channel."""
     for number in range(2):
-        flags.put_message(pipeline, f"cell-done.{number}", record(rt="reply"))
-    flags.mark_delivered(pipeline, look(pipeline).waiting[1], "rt", {})
+        flags.put_message(pipeline_at(pipeline), f"cell-done.{number}", record(rt="reply"))
+    flags.mark_delivered(pipeline_at(pipeline), look(pipeline).waiting[1], "rt", {})
     for path in (pipeline / "messages").glob("cell-done.*"):
         path.write_text("not to be read")
     outbox = look(pipeline, "rt")
     assert (outbox.waiting, outbox.last) == ((), 2)
-    nowhere = flags.read_outbox(pipeline, flags.read_flags(pipeline), (), process.judge_here)
+    nowhere = flags.read_outbox(
+        pipeline_at(pipeline), flags.read_flags(pipeline_at(pipeline)), (), process.judge_here
+    )
     assert nowhere
     assert nowhere.waiting == ()
 
@@ -139,7 +161,9 @@ def test_delivered_messages_are_not_read(pipeline: Path) -> None:
 
 def put_all(pipeline: Path, keys: Iterable[str], barrier: Any) -> list[str]:
     barrier.wait()
-    return [key for key in keys if flags.put_message(pipeline, key, record(rt="comment"))]
+    return [
+        key for key in keys if flags.put_message(pipeline_at(pipeline), key, record(rt="comment"))
+    ]
 
 
 def test_race_of_threads(pipeline: Path) -> None:
@@ -182,7 +206,7 @@ def test_killed_between_two_steps(
     call: str, pipeline: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A kill between two steps leaves nothing, or a message that the next process numbers."""
-    flags.put_message(pipeline, "run-new", record(rt="comment"))
+    flags.put_message(pipeline_at(pipeline), "run-new", record(rt="comment"))
 
     class Killed(BaseException):
         pass
@@ -193,14 +217,14 @@ def test_killed_between_two_steps(
     with monkeypatch.context() as patched:
         patched.setattr(os, call, kill)
         with pytest.raises(Killed):
-            flags.put_message(pipeline, "cell-ready.x", record(rt="comment"))
+            flags.put_message(pipeline_at(pipeline), "cell-ready.x", record(rt="comment"))
     outbox = look(pipeline)
     assert [message.key for message in outbox.waiting] == ["run-new"]
     assert outbox.unnumbered == (() if call == "link" else ("cell-ready.x",))
     for key in outbox.unnumbered:
-        assert flags.number(pipeline, key) == 2
-    flags.put_message(pipeline, "cell-ready.x", record(rt="comment"))
-    flags.put_message(pipeline, "cell-done.x", record(rt="comment"))
+        assert flags.number(pipeline_at(pipeline), key) == 2
+    flags.put_message(pipeline_at(pipeline), "cell-ready.x", record(rt="comment"))
+    flags.put_message(pipeline_at(pipeline), "cell-done.x", record(rt="comment"))
     assert [message.key for message in look(pipeline).waiting] == [
         "run-new",
         "cell-ready.x",
@@ -217,19 +241,19 @@ def test_a_number_with_a_lost_response(pipeline: Path, monkeypatch: pytest.Monke
         raise FileExistsError
 
     monkeypatch.setattr(os, "symlink", lose)
-    assert flags.put_message(pipeline, "run-new", record(rt="comment"))
-    assert [(message.number, message.key) for message in flags.read_messages(pipeline)] == [
-        (1, "run-new")
-    ]
+    assert flags.put_message(pipeline_at(pipeline), "run-new", record(rt="comment"))
+    assert [
+        (message.number, message.key) for message in flags.read_messages(pipeline_at(pipeline))
+    ] == [(1, "run-new")]
 
 
 def test_two_numbers_for_one(pipeline: Path) -> None:
     """Two numbers for one message are harmless: the lower one counts, also when it is delivered."""
-    flags.put_message(pipeline, "run-new", record(rt="comment"))
+    flags.put_message(pipeline_at(pipeline), "run-new", record(rt="comment"))
     (pipeline / "messages" / "0002").symlink_to("run-new")
-    flags.put_message(pipeline, "cell-ready.x", record(rt="comment"))
+    flags.put_message(pipeline_at(pipeline), "cell-ready.x", record(rt="comment"))
     assert numbers(look(pipeline), "rt") == [1, 3]
-    flags.mark_delivered(pipeline, look(pipeline).waiting[0], "rt", {})
+    flags.mark_delivered(pipeline_at(pipeline), look(pipeline).waiting[0], "rt", {})
     assert numbers(look(pipeline), "rt") == [3]
 
 
@@ -242,40 +266,45 @@ def test_a_full_disk(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", refuse)
         with pytest.raises(TemporaryError, match="messages/run-new: No space left"):
-            flags.put_message(pipeline, "run-new", record())
+            flags.put_message(pipeline_at(pipeline), "run-new", record())
     assert os.listdir(pipeline / "messages") == []
 
 
 # Past events, and changes by people.
 
 
-def test_begin(tmp_path: Path) -> None:
+def test_begin(bare: Path) -> None:
     """A run without an outbox gets one, with the past events, whole and once."""
     assert (
-        flags.read_outbox(tmp_path, flags.read_flags(tmp_path), CHANNELS, process.judge_here)
+        flags.read_outbox(
+            pipeline_at(bare),
+            flags.read_flags(pipeline_at(bare)),
+            CHANNELS,
+            process.judge_here,
+        )
         is None
     )
     barrier = threading.Barrier(8)
 
     def begin(number: int) -> bool:
         barrier.wait()
-        return flags.begin_outbox(tmp_path, [f"cell-done.{number}"])
+        return flags.begin_outbox(pipeline_at(bare), [f"cell-done.{number}"])
 
     with ThreadPoolExecutor(8) as pool:
         won = list(pool.map(begin, range(8)))
     assert sum(won) == 1
-    assert look(tmp_path).reported == {f"cell-done.{won.index(True)}"}
-    assert sorted(os.listdir(tmp_path)) == ["messages"]
-    flags.put_message(tmp_path, "run-new", record())
-    assert not flags.begin_outbox(tmp_path, [])
-    assert look(tmp_path).last == 1
+    assert look(bare).reported == {f"cell-done.{won.index(True)}"}
+    assert sorted(os.listdir(bare)) == ["messages"]
+    flags.put_message(pipeline_at(bare), "run-new", record())
+    assert not flags.begin_outbox(pipeline_at(bare), [])
+    assert look(bare).last == 1
 
 
 def test_repaired_by_hand(pipeline: Path) -> None:
     """A person may skip, edit or remove a message; a person's own files are not changed."""
     messages = pipeline / "messages"
     for number in range(3):
-        flags.put_message(pipeline, f"cell-done.{number}", record(rt="reply"))
+        flags.put_message(pipeline_at(pipeline), f"cell-done.{number}", record(rt="reply"))
     (messages / "0001.rt.delivered").touch()
     (messages / "cell-done.1").write_text(
         (messages / "cell-done.1").read_text().replace('"text"', '"text" ')
@@ -287,7 +316,7 @@ def test_repaired_by_hand(pipeline: Path) -> None:
     assert [message.key for message in outbox.waiting] == ["cell-done.1"]
     assert outbox.unnumbered == ()
     assert "cell-done.2" not in outbox.reported
-    assert flags.put_message(pipeline, "cell-done.2", record("again", rt="reply"))
+    assert flags.put_message(pipeline_at(pipeline), "cell-done.2", record("again", rt="reply"))
     assert [(message.number, message.text) for message in look(pipeline).waiting] == [
         (2, "text"),
         (3, "again"),
@@ -307,7 +336,7 @@ def test_repaired_by_hand(pipeline: Path) -> None:
 )
 def test_damaged(content: bytes, problem: str, pipeline: Path) -> None:
     """An unreadable message stops its channels, which report it; it is never skipped silently."""
-    flags.put_message(pipeline, "run-new", record(rt="comment"))
+    flags.put_message(pipeline_at(pipeline), "run-new", record(rt="comment"))
     (pipeline / "messages" / "run-new").write_bytes(content)
     (message,) = look(pipeline).waiting_for("rt")
     assert problem in message.problem
@@ -326,8 +355,10 @@ def test_special_files(name: str, make: Any, pipeline: Path) -> None:
     outbox = look(pipeline)
     assert outbox.waiting == ()
     assert outbox.delivered == ({"rt": 1} if "delivered" in name else {})
-    flags.put_message(pipeline, "cell-ready.x", record(rt="comment"))
-    assert [message.key for message in flags.read_messages(pipeline)] == ["cell-ready.x"]
+    flags.put_message(pipeline_at(pipeline), "cell-ready.x", record(rt="comment"))
+    assert [message.key for message in flags.read_messages(pipeline_at(pipeline))] == [
+        "cell-ready.x"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -335,13 +366,13 @@ def test_special_files(name: str, make: Any, pipeline: Path) -> None:
     [os.mkfifo, lambda path: path.write_text("x"), lambda path: path.symlink_to("/")],
     ids=["FIFO", "file", "link"],
 )
-def test_no_directory(make: Any, tmp_path: Path) -> None:
+def test_no_directory(make: Any, bare: Path) -> None:
     """Another file in place of the outbox is reported, and no message is written."""
-    make(tmp_path / "messages")
-    outbox = look(tmp_path)
-    assert outbox.problem.startswith(f"{tmp_path}/messages: cannot be read: ")
+    make(bare / "messages")
+    outbox = look(bare)
+    assert outbox.problem.startswith(f"{bare}/messages: cannot be read: ")
     with pytest.raises(PermanentError):
-        flags.put_message(tmp_path, "run-new", record())
+        flags.put_message(pipeline_at(bare), "run-new", record())
 
 
 # The ticket's number.
@@ -360,17 +391,17 @@ def test_no_directory(make: Any, tmp_path: Path) -> None:
         ("9" * 19, None),
     ],
 )
-def test_ticket(text: str, expected: int | None, tmp_path: Path) -> None:
+def test_ticket(text: str, expected: int | None, bare: Path) -> None:
     """The ticket file contains a number as a person would write it; anything else is reported."""
-    assert flags.read_ticket(tmp_path) == (None, "")
-    (tmp_path / "rt_ticket").write_text(text)
-    number, problem = flags.read_ticket(tmp_path)
+    assert flags.read_ticket(pipeline_at(bare)) == (None, "")
+    (bare / "rt_ticket").write_text(text)
+    number, problem = flags.read_ticket(pipeline_at(bare))
     assert number == expected
     assert bool(problem) is (expected is None)
 
 
-def test_the_first_ticket_number_counts(tmp_path: Path) -> None:
+def test_the_first_ticket_number_counts(bare: Path) -> None:
     """The first ticket number counts, until a person removes it."""
-    flags.write_ticket(tmp_path, 5)
-    flags.write_ticket(tmp_path, 6)
-    assert flags.read_ticket(tmp_path) == (5, "")
+    flags.write_ticket(pipeline_at(bare), 5)
+    flags.write_ticket(pipeline_at(bare), 6)
+    assert flags.read_ticket(pipeline_at(bare)) == (5, "")

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from open_runs import pipeline_at
 
 from hesiod_watch.core.errors import HesiodError
 from hesiod_watch.runs import flags
@@ -14,7 +15,7 @@ from hesiod_watch.runs.flags.output_owner import OWNER_FILE
 
 def find_output(pipeline: Path, root: Path) -> tuple[Path | None, str]:
     """Output directory of a run, and the reason why it has none."""
-    found = flags.find_output(pipeline, root)
+    found = flags.find_output(pipeline_at(pipeline), root)
     return found.path, found.problem
 
 
@@ -42,7 +43,7 @@ def test_an_output_is_owned_once(root: Path) -> None:
     def racer(pipeline: Path) -> None:
         barrier.wait()
         try:
-            flags.own_output(pipeline, root)
+            flags.own_output(pipeline_at(pipeline), root)
         except HesiodError:
             return
         won.append(pipeline)
@@ -54,7 +55,9 @@ def test_an_output_is_owned_once(root: Path) -> None:
         thread.join()
     (winner,) = won
     assert (root / "one" / "rundata").resolve() == winner.parent
-    assert [each for each in pipelines if flags.find_output(each, root).path] == [winner]
+    assert [each for each in pipelines if flags.find_output(pipeline_at(each), root).path] == [
+        winner
+    ]
     assert sorted(path.name for path in (root / "one").iterdir()) == [OWNER_FILE, "rundata"]
 
 
@@ -63,9 +66,9 @@ def test_an_invalid_record_is_another_run(text: str, root: Path) -> None:
     """A record that names no run does not allow a write: the back link or a person decides."""
     pipeline = linked(root, "one", root / "one")
     (root / "one" / OWNER_FILE).write_text(text)
-    assert flags.find_output(pipeline, root).foreign
+    assert flags.find_output(pipeline_at(pipeline), root).foreign
     (root / "one" / "rundata").symlink_to(pipeline.parent)
-    assert flags.own_output(pipeline, root) == root / "one"
+    assert flags.own_output(pipeline_at(pipeline), root) == root / "one"
     (root / "one" / "rundata").unlink()
     assert find_output(pipeline, root) == (root / "one", "")
 
@@ -73,11 +76,11 @@ def test_an_invalid_record_is_another_run(text: str, root: Path) -> None:
 def test_an_inode_number_alone_is_no_proof(root: Path) -> None:
     """A new run with the inode number of a deleted run does not get the results of that run."""
     pipeline = linked(root, "one", root / "one")
-    assert flags.own_output(pipeline, root)
+    assert flags.own_output(pipeline_at(pipeline), root)
     (pipeline / "output").unlink()
     (root / "one" / "rundata").unlink()
     (pipeline / "output").symlink_to(root / "one")
-    assert flags.find_output(pipeline, root).foreign
+    assert flags.find_output(pipeline_at(pipeline), root).foreign
 
 
 @pytest.mark.parametrize("kind", ["directory", "file", "circle"])
@@ -101,8 +104,15 @@ def test_the_log_without_a_landing_area(root: Path) -> None:
     It is not written there if the directory belongs to another run.
     """
     pipeline = linked(root, "one", root / "one")
-    flags.own_output(pipeline, root)
+    flags.own_output(pipeline_at(pipeline), root)
     (root.parent / "landing").rename(root.parent / "away")
-    assert flags.log_directory(pipeline, root) == root / "one"
-    assert flags.log_directory(root.parent / "landing" / "batch" / "one" / "pipeline", root) is None
-    assert flags.log_directory(root.parent / "landing" / "two" / "pipeline", root) is None
+    assert flags.log_directory(pipeline_at(pipeline), root) == root / "one"
+    assert (
+        flags.log_directory(
+            pipeline_at(root.parent / "landing" / "batch" / "one" / "pipeline"), root
+        )
+        is None
+    )
+    assert (
+        flags.log_directory(pipeline_at(root.parent / "landing" / "two" / "pipeline"), root) is None
+    )

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from open_runs import opened
 from second_user import UID, make_pipeline, needs_second_user
 
 from hesiod_watch.config import Config
@@ -33,13 +34,13 @@ def adopted(config: Config) -> Path:
     run.mkdir()
     (config.output / "run").mkdir()
     (config.output / "run" / "rundata").symlink_to(run)
-    assert flags.adopt(run, LOCAL, config.output / "run")
+    assert flags.adopt(opened(run), LOCAL, config.output / "run")
     return run / "pipeline"
 
 
 def foreign(config: Config, owners: tuple[int, ...] = ()) -> str:
     found = observe(
-        config.landing / "run",
+        opened(config.landing / "run"),
         config.output,
         owners={*landing_owners(config), *owners},
         judge=process.judge_here,
@@ -51,7 +52,7 @@ def test_a_foreign_pipeline_is_left_alone(config: Config) -> None:
     """A run with the `pipeline/` of another user is unknown, until that user is trusted."""
     make_pipeline(config.landing / "run", LOCAL, config.output / "run")
     found = observe(
-        config.landing / "run",
+        opened(config.landing / "run"),
         config.output,
         owners=landing_owners(config),
         judge=process.judge_here,
@@ -99,7 +100,7 @@ def test_results_of_another_run_prove_nothing(config: Config) -> None:
     os.chown(config.output / "run", UID, UID)
     make_pipeline(config.landing / "evil", LOCAL, config.output / "run")
     found = observe(
-        config.landing / "evil",
+        opened(config.landing / "evil"),
         config.output,
         owners=landing_owners(config),
         judge=process.judge_here,
@@ -124,5 +125,7 @@ def test_a_pipeline_that_cannot_be_opened(config: Config, kind: str, reason: str
     place = config.landing / "run"
     (place / "elsewhere").mkdir(parents=True)
     (place / "pipeline").symlink_to("elsewhere") if kind == "link" else (place / "pipeline").touch()
-    found = observe(place, config.output, owners=landing_owners(config), judge=process.judge_here)
+    found = observe(
+        opened(place), config.output, owners=landing_owners(config), judge=process.judge_here
+    )
     assert (reason in found.problem, found.pipeline_foreign) == (True, False)

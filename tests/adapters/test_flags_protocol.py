@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from open_runs import pipeline_at
 
 from hesiod_watch.core.errors import FlagExists
 from hesiod_watch.core.ownership import Liveness, Owner
@@ -116,11 +117,11 @@ def root(tmp_path: Path) -> Iterator[Path]:
 def claim(
     pipeline: Path, owner: Owner, judge: Callable[[Owner | None], tuple[Liveness, str]]
 ) -> None:
-    flags.claim_cell(pipeline, STEM, owner, judge=judge)
+    flags.claim_cell(pipeline_at(pipeline), STEM, owner, judge=judge)
 
 
 def work(pipeline: Path, owner: Owner) -> None:
-    flags.record_worker(pipeline, STEM, owner)
+    flags.record_worker(pipeline_at(pipeline), STEM, owner)
 
 
 class World:
@@ -133,7 +134,7 @@ class World:
         self._claimer = claimer
         self._worker = worker
         self._pids = itertools.count(100)
-        pipeline.mkdir()
+        pipeline.mkdir(parents=True)
         self.actors = [self._decider(epoch) for epoch in range(1, deciders + 1)]
         self._waited_for: set[Actor] = set()
 
@@ -187,16 +188,16 @@ class World:
         """
         working = [actor for actor in self.actors if self.works(actor)]
         assert len(working) <= 1, [actor.owner for actor in working]
-        cell = flags.read_flags(self.pipeline).cell(STEM, self.judge)
+        cell = flags.read_flags(pipeline_at(self.pipeline)).cell(STEM, self.judge)
         if working:
             assert cell.claim is not None
             assert cell.claim.liveness is Liveness.ALIVE, cell
-            assert flags.reason_to_stop(self.pipeline, STEM, working[0].owner) == ""
+            assert flags.reason_to_stop(pipeline_at(self.pipeline), STEM, working[0].owner) == ""
             return 1
         assert cell.claim is None or cell.claim.liveness is Liveness.DEAD, cell
         epoch = max((claim.epoch for claim in cell.claims), default=0) + 1  # as the plan counts
-        flags.claim_cell(self.pipeline, STEM, self._owner(epoch), judge=self.judge)
-        flags.record_worker(self.pipeline, STEM, self._owner(epoch))
+        flags.claim_cell(pipeline_at(self.pipeline), STEM, self._owner(epoch), judge=self.judge)
+        flags.record_worker(pipeline_at(self.pipeline), STEM, self._owner(epoch))
         return 0
 
 
@@ -226,10 +227,10 @@ def explore(root: Path, kills: int, **options: Any) -> Iterator[World]:
     for number in itertools.count():
         if schedule is None:
             return
-        world = World(root / str(number), deciders=2, **options)
+        world = World(root / str(number) / "pipeline", deciders=2, **options)
         available = run(world, schedule, kills)
         yield world
-        shutil.rmtree(world.pipeline)
+        shutil.rmtree(world.pipeline.parent)
         schedule = following(
             schedule + [choices[0] for choices in available[len(schedule) :]], available
         )
@@ -279,13 +280,13 @@ def claim_without_looking(
 ) -> None:
     """Decider without its second listing."""
     os.scandir(pipeline).close()
-    flags.create(pipeline, flags.started(STEM, owner.epoch), owner)
+    flags.create(pipeline_at(pipeline), flags.started(STEM, owner.epoch), owner)
 
 
 def work_without_looking(pipeline: Path, owner: Owner) -> None:
     """Worker without its second listing."""
     os.scandir(pipeline).close()
-    flags.create(pipeline, flags.worker(STEM, owner.epoch), owner)
+    flags.create(pipeline_at(pipeline), flags.worker(STEM, owner.epoch), owner)
 
 
 @pytest.mark.parametrize(

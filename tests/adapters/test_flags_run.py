@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from open_runs import opened, pipeline_at
 
 from hesiod_watch.core.errors import FlagExists, PermanentError, TemporaryError
 from hesiod_watch.core.model import LOCAL
@@ -23,7 +24,7 @@ ME = process.this_owner("process", "local")
 
 def find_output(pipeline: Path, root: Path) -> tuple[Path | None, str]:
     """Output directory of a run, and the reason why it has none."""
-    found = flags.find_output(pipeline, root)
+    found = flags.find_output(pipeline_at(pipeline), root)
     return found.path, found.problem
 
 
@@ -43,19 +44,27 @@ def output(run: Path) -> Path:
 
 @pytest.fixture
 def pipeline(run: Path, output: Path) -> Path:
-    assert flags.adopt(run, LOCAL, output)
+    assert flags.adopt(opened(run), LOCAL, output)
     return run / "pipeline"
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """A `pipeline/` that is empty."""
+    path = tmp_path / "pipeline"
+    path.mkdir()
+    return path
 
 
 def test_adopt(run: Path, output: Path) -> None:
     """A run is registered once, with both facts, and no other file is left in it."""
-    assert flags.adopt(run, LOCAL, output) is True
-    assert flags.adopt(run, "host:/other", output.parent) is False
+    assert flags.adopt(opened(run), LOCAL, output) is True
+    assert flags.adopt(opened(run), "host:/other", output.parent) is False
     assert os.listdir(run) == ["pipeline"]
     assert sorted(os.listdir(run / "pipeline")) == ["messages", "output", "upstream"]
-    assert flags.read_upstream(run / "pipeline") == LOCAL
+    assert flags.read_upstream(pipeline_at(run / "pipeline")) == LOCAL
     assert find_output(run / "pipeline", output.parent) == (output, "")
-    lines = flags.read_flags(run / "pipeline").all(process.judge_here)
+    lines = flags.read_flags(pipeline_at(run / "pipeline")).all(process.judge_here)
     assert not [line for line in lines if "not known" in line.meaning]
 
 
@@ -66,7 +75,7 @@ def test_adopt_many(run: Path, output: Path) -> None:
 
     def racer() -> None:
         barrier.wait()
-        won.append(flags.adopt(run, LOCAL, output))
+        won.append(flags.adopt(opened(run), LOCAL, output))
 
     threads = [threading.Thread(target=racer) for _ in range(16)]
     for thread in threads:
@@ -75,7 +84,7 @@ def test_adopt_many(run: Path, output: Path) -> None:
         thread.join()
     assert sorted(won) == [False] * 15 + [True]
     assert os.listdir(run) == ["pipeline"]
-    assert flags.read_upstream(run / "pipeline") == LOCAL
+    assert flags.read_upstream(pipeline_at(run / "pipeline")) == LOCAL
 
 
 @pytest.mark.parametrize("kind", ["empty directory", "file", "dangling link", "fifo"])
@@ -90,10 +99,10 @@ def test_adopt_nothing_of_a_person(kind: str, run: Path, output: Path) -> None:
     }
     put[kind]()
     before = path.lstat()
-    assert flags.adopt(run, LOCAL, output) is False
+    assert flags.adopt(opened(run), LOCAL, output) is False
     assert path.lstat().st_ino == before.st_ino
     assert os.listdir(run) == ["pipeline"]
-    assert flags.read_upstream(path) is None
+    assert flags.read_upstream(pipeline_at(path)) is None
 
 
 def test_adopt_after_a_crash(run: Path, output: Path) -> None:
@@ -107,7 +116,7 @@ def test_adopt_after_a_crash(run: Path, output: Path) -> None:
     foreign = run / ".pipeline.tmp.4567"
     foreign.mkdir()
     (foreign / "data").touch()
-    assert flags.adopt(run, LOCAL, output)
+    assert flags.adopt(opened(run), LOCAL, output)
     assert sorted(os.listdir(run)) == [".pipeline.tmp.4567", ".pipeline.tmp.link", "pipeline"]
     assert os.listdir(foreign) == ["data"]
     assert os.listdir(output) == ["upstream"]
@@ -139,7 +148,7 @@ def test_adopt_refused(
     with monkeypatch.context() as patched:
         patched.setattr(os, call, refuse)
         with pytest.raises(kind, match=os.strerror(number)):
-            flags.adopt(run, LOCAL, output)
+            flags.adopt(opened(run), LOCAL, output)
     assert os.listdir(run) == []
 
 
@@ -152,24 +161,24 @@ def test_adopt_lost_response(run: Path, output: Path, monkeypatch: pytest.Monkey
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(os, "rename", rename)
-    assert flags.adopt(run, LOCAL, output) is True
+    assert flags.adopt(opened(run), LOCAL, output) is True
 
 
 @pytest.mark.parametrize("upstream", ["", " \n", "a\nb"])
 def test_adopt_without_an_upstream(upstream: str, run: Path, output: Path) -> None:
     """An upstream that cannot be read back as one line is not written."""
     with pytest.raises(PermanentError, match="one line"):
-        flags.adopt(run, upstream, output)
+        flags.adopt(opened(run), upstream, output)
     assert os.listdir(run) == []
 
 
 def test_adopt_without_a_directory(tmp_path: Path) -> None:
     """A run that is missing, or is not a directory, is an error that names it."""
     with pytest.raises(TemporaryError, match="my run"):
-        flags.adopt(tmp_path / "my run", LOCAL, tmp_path)
+        flags.adopt(opened(tmp_path / "my run"), LOCAL, tmp_path)
     (tmp_path / "link").symlink_to(tmp_path)
     with pytest.raises(PermanentError, match="link"):
-        flags.adopt(tmp_path / "link", LOCAL, tmp_path)
+        flags.adopt(opened(tmp_path / "link"), LOCAL, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -185,21 +194,21 @@ def test_adopt_without_a_directory(tmp_path: Path) -> None:
         (b"x" * 100_000, None),
     ],
 )
-def test_upstream(text: bytes, upstream: str | None, tmp_path: Path) -> None:
+def test_upstream(text: bytes, upstream: str | None, bare: Path) -> None:
     """A source is one line; with any other content no process touches the run."""
-    (tmp_path / "upstream").write_bytes(text)
-    assert flags.read_upstream(tmp_path) == upstream
+    (bare / "upstream").write_bytes(text)
+    assert flags.read_upstream(pipeline_at(bare)) == upstream
 
 
 @pytest.mark.parametrize("kind", ["fifo", "link"])
-def test_upstream_is_a_file(kind: str, tmp_path: Path) -> None:
+def test_upstream_is_a_file(kind: str, bare: Path) -> None:
     """A FIFO does not block, and a link is not followed."""
     if kind == "fifo":
-        os.mkfifo(tmp_path / "upstream")
+        os.mkfifo(bare / "upstream")
     else:
-        (tmp_path / "other").write_text(LOCAL)
-        (tmp_path / "upstream").symlink_to("other")
-    assert flags.read_upstream(tmp_path) is None
+        (bare / "other").write_text(LOCAL)
+        (bare / "upstream").symlink_to("other")
+    assert flags.read_upstream(pipeline_at(bare)) is None
 
 
 def test_output(run: Path, pipeline: Path, output: Path) -> None:
@@ -279,7 +288,7 @@ def test_attic(pipeline: Path) -> None:
     go |= {f"{STEM}.ingest.started", f"{STEM}.backup.failed"}
     for name in keep | go:
         (pipeline / name).write_text(name)
-    drawer = flags.archive_flags(pipeline, STEM, why="I have checked")
+    drawer = flags.archive_flags(pipeline_at(pipeline), STEM, why="I have checked")
     assert drawer
     assert drawer.parent == pipeline / "attic"
     place = str(drawer.relative_to(pipeline))
@@ -292,7 +301,7 @@ def test_attic(pipeline: Path) -> None:
     assert record["host"] == os.uname().nodename
     assert record["user"]
     assert record["time"]
-    assert flags.read_flags(pipeline).epoch_numbers(STEM) == []
+    assert flags.read_flags(pipeline_at(pipeline)).epoch_numbers(STEM) == []
 
 
 def test_attic_in_order(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,7 +321,7 @@ def test_attic_in_order(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None
         real(source, target, **options)
 
     monkeypatch.setattr(os, "rename", rename)
-    flags.archive_flags(pipeline, STEM, why="", aborted=True)
+    flags.archive_flags(pipeline_at(pipeline), STEM, why="", aborted=True)
     assert moved[len(claims) - 1 :] == [
         flags.started(STEM),
         flags.aborted(STEM),
@@ -328,7 +337,7 @@ def test_attic_of_an_attempt_that_was_being_ended(pipeline: Path, stem: str | No
     over = f"{work}.over.0123456789ab"
     for name in (f"{work}.started", over):
         (pipeline / name).touch()
-    drawer = flags.archive_flags(pipeline, stem, why="that host is unavailable")
+    drawer = flags.archive_flags(pipeline_at(pipeline), stem, why="that host is unavailable")
     assert drawer
     assert set(os.listdir(drawer)) >= {f"{work}.started", over}
     assert not [name for name in os.listdir(pipeline) if name.startswith(work)]
@@ -339,7 +348,7 @@ def test_attic_on_request(pipeline: Path) -> None:
     for name in ("aborted", "started", "failed"):
         (pipeline / f"{STEM}.{name}").touch()
     drawer = flags.archive_flags(
-        pipeline, STEM, why="", keep=frozenset({flags.failed(STEM)}), aborted=True
+        pipeline_at(pipeline), STEM, why="", keep=frozenset({flags.failed(STEM)}), aborted=True
     )
     assert drawer
     assert set(os.listdir(drawer)) == {f"{STEM}.aborted", f"{STEM}.started", "why"}
@@ -348,17 +357,17 @@ def test_attic_on_request(pipeline: Path) -> None:
 
 def test_attic_without_failure(pipeline: Path) -> None:
     """While claims move the cell is failed, so that no process claims it; after that it is free."""
-    flags.claim_cell(pipeline, STEM, ME, judge=process.judge_here)
-    drawer = flags.archive_flags(pipeline, STEM, why="the host is unavailable")
+    flags.claim_cell(pipeline_at(pipeline), STEM, ME, judge=process.judge_here)
+    drawer = flags.archive_flags(pipeline_at(pipeline), STEM, why="the host is unavailable")
     assert drawer
     assert set(os.listdir(drawer)) == {f"{STEM}.failed", f"{STEM}.started", "why"}
-    flags.claim_cell(pipeline, STEM, ME, judge=process.judge_here)
+    flags.claim_cell(pipeline_at(pipeline), STEM, ME, judge=process.judge_here)
 
 
 def test_attic_killed_half_way(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a kill in the middle the cell stays failed, and the same call moves the rest."""
     for name in (flags.started(STEM), flags.started(STEM, 2), flags.worker(STEM)):
-        flags.create(pipeline, name, ME)
+        flags.create(pipeline_at(pipeline), name, ME)
     real = os.rename
     moved: list[Any] = []
 
@@ -371,12 +380,12 @@ def test_attic_killed_half_way(pipeline: Path, monkeypatch: pytest.MonkeyPatch) 
     with monkeypatch.context() as patched:
         patched.setattr(os, "rename", rename)
         with pytest.raises(KeyboardInterrupt):
-            flags.archive_flags(pipeline, STEM, why="")
+            flags.archive_flags(pipeline_at(pipeline), STEM, why="")
     assert (pipeline / flags.started(STEM)).exists()
     with pytest.raises(FlagExists, match="not to be processed"):
-        flags.claim_cell(pipeline, STEM, ME, judge=process.judge_here)
-    flags.archive_flags(pipeline, STEM, why="")
-    assert flags.read_flags(pipeline).stems == set()
+        flags.claim_cell(pipeline_at(pipeline), STEM, ME, judge=process.judge_here)
+    flags.archive_flags(pipeline_at(pipeline), STEM, why="")
+    assert flags.read_flags(pipeline_at(pipeline)).stems == set()
 
 
 def test_attic_of_the_run(pipeline: Path) -> None:
@@ -391,18 +400,18 @@ def test_attic_of_the_run(pipeline: Path) -> None:
         f"{STEM}.failed",
     ):
         (pipeline / name).touch()
-    assert flags.archive_flags(pipeline, None, why="")
-    assert flags.read_flags(pipeline).run_flags == {"sync.done", "aborted", "stripped"}
-    assert flags.archive_flags(pipeline, None, why="", aborted=True)
-    assert flags.read_flags(pipeline).run_flags == {"sync.done", "stripped"}
-    assert flags.read_flags(pipeline).stems == {STEM}
+    assert flags.archive_flags(pipeline_at(pipeline), None, why="")
+    assert flags.read_flags(pipeline_at(pipeline)).run_flags == {"sync.done", "aborted", "stripped"}
+    assert flags.archive_flags(pipeline_at(pipeline), None, why="", aborted=True)
+    assert flags.read_flags(pipeline_at(pipeline)).run_flags == {"sync.done", "stripped"}
+    assert flags.read_flags(pipeline_at(pipeline)).stems == {STEM}
 
 
 def test_attic_with_nothing_to_move(pipeline: Path) -> None:
     """Without a flag to move no directory is made."""
     (pipeline / f"{STEM}.synced").touch()
-    assert flags.archive_flags(pipeline, STEM, why="") is None
-    assert flags.archive_flags(pipeline, None, why="") is None
+    assert flags.archive_flags(pipeline_at(pipeline), STEM, why="") is None
+    assert flags.archive_flags(pipeline_at(pipeline), None, why="") is None
     assert everything(pipeline) == {f"{STEM}.synced"}
 
 
@@ -411,7 +420,7 @@ def test_attic_twice_in_a_second(pipeline: Path) -> None:
     drawers = set()
     for _ in range(3):
         (pipeline / f"{STEM}.failed").touch()
-        drawers.add(flags.archive_flags(pipeline, STEM, why=""))
+        drawers.add(flags.archive_flags(pipeline_at(pipeline), STEM, why=""))
     assert len(drawers) == 3
 
 
@@ -420,6 +429,6 @@ def test_attic_is_a_link(pipeline: Path, output: Path) -> None:
     (pipeline / "attic").symlink_to(output)
     (pipeline / f"{STEM}.failed").touch()
     with pytest.raises(PermanentError, match="attic"):
-        flags.archive_flags(pipeline, STEM, why="")
+        flags.archive_flags(pipeline_at(pipeline), STEM, why="")
     assert os.listdir(output) == []
     assert (pipeline / f"{STEM}.failed").exists()

@@ -7,28 +7,36 @@ import threading
 from pathlib import Path
 
 import pytest
+from open_runs import opened, pipeline_at
 
 from hesiod_watch.core.model import LOCAL
 from hesiod_watch.host import process
 from hesiod_watch.runs import flags
 
 
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Path:
+    path = tmp_path / "pipeline"
+    path.mkdir()
+    return path
+
+
 def test_with_the_run(tmp_path: Path) -> None:
     """A run is registered with its type, and no process overwrites it."""
     (tmp_path / "run").mkdir()
-    assert flags.adopt(tmp_path / "run", LOCAL, tmp_path, "visitor")
+    assert flags.adopt(opened(tmp_path / "run"), LOCAL, tmp_path, "visitor")
     pipeline = tmp_path / "run" / "pipeline"
-    assert flags.read_type(pipeline) == ("visitor", "")
-    assert not flags.write_type(pipeline, "internal")
-    assert flags.read_type(pipeline) == ("visitor", "")
+    assert flags.read_type(pipeline_at(pipeline)) == ("visitor", "")
+    assert not flags.write_type(pipeline_at(pipeline), "internal")
+    assert flags.read_type(pipeline_at(pipeline)) == ("visitor", "")
     assert not [
         line
-        for line in flags.read_flags(pipeline).all(process.judge_here)
+        for line in flags.read_flags(pipeline_at(pipeline)).all(process.judge_here)
         if "not known" in line.meaning
     ]
 
 
-def test_written_once(tmp_path: Path) -> None:
+def test_written_once(pipeline: Path) -> None:
     """When many write a type at once, one succeeds; no half-written or other file is left."""
     won: list[str] = []
     seen: set[tuple[str, str]] = set()
@@ -36,9 +44,9 @@ def test_written_once(tmp_path: Path) -> None:
 
     def racer(name: str) -> None:
         barrier.wait()
-        if flags.write_type(tmp_path, name):
+        if flags.write_type(pipeline_at(pipeline), name):
             won.append(name)
-        seen.add(flags.read_type(tmp_path))
+        seen.add(flags.read_type(pipeline_at(pipeline)))
 
     threads = [threading.Thread(target=racer, args=(f"type{number}",)) for number in range(8)]
     for thread in threads:
@@ -47,7 +55,7 @@ def test_written_once(tmp_path: Path) -> None:
         thread.join()
     assert seen == {(won[0], "")}
     assert len(won) == 1
-    assert os.listdir(tmp_path) == ["type.yaml"]
+    assert os.listdir(pipeline) == ["type.yaml"]
 
 
 @pytest.mark.parametrize(
@@ -69,10 +77,10 @@ def test_written_once(tmp_path: Path) -> None:
         ('type: "a\\u202eb"\n', "a\\u202eb"),
     ],
 )
-def test_what_people_write(text: str, expected: str, tmp_path: Path) -> None:
+def test_what_people_write(text: str, expected: str, pipeline: Path) -> None:
     """The file is read as YAML without objects; a missing type is a reason, not an error."""
-    (tmp_path / "type.yaml").write_bytes(text.encode("utf-8", "surrogateescape"))
-    kind, problem = flags.read_type(tmp_path)
+    (pipeline / "type.yaml").write_bytes(text.encode("utf-8", "surrogateescape"))
+    kind, problem = flags.read_type(pipeline_at(pipeline))
     assert kind == expected
     assert bool(problem) is not bool(expected)
 
@@ -82,14 +90,14 @@ def test_what_people_write(text: str, expected: str, tmp_path: Path) -> None:
     [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/etc/hostname")],
     ids=["FIFO", "directory", "link"],
 )
-def test_special_files(make: object, tmp_path: Path) -> None:
+def test_special_files(make: object, pipeline: Path) -> None:
     """A special file is not opened."""
     assert callable(make)
-    make(tmp_path / "type.yaml")
-    assert flags.read_type(tmp_path) == ("", "is no small regular file")
-    assert not flags.write_type(tmp_path, "internal")
+    make(pipeline / "type.yaml")
+    assert flags.read_type(pipeline_at(pipeline)) == ("", "is no small regular file")
+    assert not flags.write_type(pipeline_at(pipeline), "internal")
 
 
-def test_missing_type(tmp_path: Path) -> None:
+def test_missing_type(pipeline: Path) -> None:
     """A missing file gives no type, and no problem."""
-    assert flags.read_type(tmp_path) == ("", "")
+    assert flags.read_type(pipeline_at(pipeline)) == ("", "")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from open_runs import opened, pipeline_at
 from second_user import make_pipeline, needs_second_user
 
 from hesiod_watch.actions import Job, queue_messages
@@ -62,7 +63,7 @@ class Mounts:
         """Make an adopted run."""
         (self.landing / run).mkdir(parents=True)
         (self.output / Path(run).name).mkdir()
-        assert flags.adopt(self.landing / run, location, self.output / Path(run).name)
+        assert flags.adopt(opened(self.landing / run), location, self.output / Path(run).name)
         return self.landing / run
 
 
@@ -175,7 +176,7 @@ def test_a_silent_upstream_hides_no_other(mounts: Mounts) -> None:
     assert problem.startswith("upstream EGS1: ")
     assert [bool(listing.problem) for listing in seen.listings] == [True, False]
     (cell,) = observe(
-        run, mounts.output, listed_run=seen.listed_runs.get(run), judge=process.judge_here
+        opened(run), mounts.output, listed_run=seen.listed_runs.get(run), judge=process.judge_here
     ).cells
     assert stage_of(cell) is Stage.INCOMPLETE
 
@@ -237,7 +238,7 @@ def test_cells_deleted_from_landing_are_found_upstream(mounts: Mounts) -> None:
     mounts.cell(mounts.first, "exp")
     (run / "pipeline" / f"{CELL.stem}.ingest.done").touch()
     (cell,) = observe(
-        run,
+        opened(run),
         mounts.output,
         listed_run=mounts.query_upstreams().listed_runs[run],
         judge=process.judge_here,
@@ -250,7 +251,7 @@ def test_messages_name_cells_of_the_upstream(mounts: Mounts) -> None:
     run = mounts.adopt("20190710_EGS1_exp", f"{mounts.first}/exp")
     mounts.cell(mounts.first, "exp")
     seen = observe(
-        run,
+        opened(run),
         mounts.output,
         listed_run=mounts.query_upstreams().listed_runs[run],
         judge=process.judge_here,
@@ -258,7 +259,7 @@ def test_messages_name_cells_of_the_upstream(mounts: Mounts) -> None:
     config = Config(mounts.landing, mounts.output, upstreams=mounts.upstreams)
     owner = process.this_owner("tell", "inline")
     assert queue_messages.perform(Job("tell", run, config, owner, snapshot=seen)) == "done"
-    (message,) = flags.read_messages(run / "pipeline")
+    (message,) = flags.read_messages(pipeline_at(run / "pipeline"))
     assert message.event == "run-new"
     assert f"{CELL}: {Stage.NEW}" in message.text
 
@@ -273,6 +274,6 @@ def test_another_user_cannot_take_the_name_of_a_run(mounts: Mounts) -> None:
     location = f"{mounts.first}/NEXT"
     make_pipeline(mounts.landing / "evil", location, mounts.output / "evil")
     assert mounts.listed_runs() == {"20190710_EGS1_NEXT": (location, [CELL])}
-    found = observe(mounts.landing / "evil", mounts.output, judge=process.judge_here)
+    found = observe(opened(mounts.landing / "evil"), mounts.output, judge=process.judge_here)
     assert found.pipeline_foreign
     assert found.upstream is None

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from open_runs import opened, pipeline_at
 
 from hesiod_watch.config import Config
 from hesiod_watch.config.values import ProcessingSettings
@@ -39,7 +40,7 @@ class Place:
         self.run_dir = root / "landing" / "20190710_run"
         (self.run_dir / CELL.library / CELL.name).mkdir(parents=True)
         (root / "output" / self.run_dir.name).mkdir(parents=True)
-        assert flags.adopt(self.run_dir, LOCAL, root / "output" / self.run_dir.name)
+        assert flags.adopt(opened(self.run_dir), LOCAL, root / "output" / self.run_dir.name)
         self.pipeline = self.run_dir / "pipeline"
         self.config = Config(
             self.run_dir.parent,
@@ -50,13 +51,13 @@ class Place:
         self.ended: queue.Queue[EndedAction] = queue.Queue()
         self.executor = Local(self.config, self.ended.put)
         self.owner = process.this_owner("process", "local")
-        flags.claim_cell(self.pipeline, STEM, self.owner, judge=process.judge_here)
+        flags.claim_cell(pipeline_at(self.pipeline), STEM, self.owner, judge=process.judge_here)
 
     def start(self) -> None:
         action = Action(PROCESS, RunName(self.run_dir.name), "a test", CELL)
         reservation = self.executor.reserve(action)
         assert reservation is not None
-        snapshot = observe(self.run_dir, self.config.output, judge=process.judge_here)
+        snapshot = observe(opened(self.run_dir), self.config.output, judge=process.judge_here)
         self.executor.start(action, snapshot, self.owner, reservation)
 
     def names(self) -> set[str]:
@@ -79,7 +80,7 @@ def test_worker_that_ends_with_a_code(tmp_path: Path) -> None:
     assert place.names() == {"started", "started.died"}
     record = json.loads((place.pipeline / flags.died(STEM)).read_text())
     assert (record["token"], record["code"]) == (place.owner.token, 2)
-    claim = flags.read_flags(place.pipeline).cell(STEM, process.judge_here).claim
+    claim = flags.read_flags(pipeline_at(place.pipeline)).cell(STEM, process.judge_here).claim
     assert claim is not None
     assert claim.death == WorkerDeath("attempt 1 ended with exit code 2", record["time"])
 
@@ -90,7 +91,7 @@ def test_every_process_sees_the_death_of_a_worker(tmp_path: Path) -> None:
     assert process.judge_here(place.owner)[0] is Liveness.ALIVE
     place.start()
     place.ended.get(timeout=60)
-    (cell,) = observe(place.run_dir, place.config.output, judge=process.judge_here).cells
+    (cell,) = observe(opened(place.run_dir), place.config.output, judge=process.judge_here).cells
     claim = cell.flags.claim
     assert claim is not None
     assert (claim.liveness, claim.evidence) == (
@@ -139,7 +140,9 @@ def test_worker_that_cannot_be_started(
         assert said in place.ended.get(timeout=60).problem
     assert place.names() == {"started", "started.yielded"}
     assert said in json.loads((place.pipeline / flags.yielded(STEM)).read_text())["reason"]
-    assert flags.read_flags(place.pipeline).cell(STEM, process.judge_here).claim is None
+    assert (
+        flags.read_flags(pipeline_at(place.pipeline)).cell(STEM, process.judge_here).claim is None
+    )
 
 
 def test_worker_that_cannot_begin(tmp_path: Path) -> None:
@@ -151,7 +154,9 @@ def test_worker_that_cannot_begin(tmp_path: Path) -> None:
     place.start()
     assert "could not begin" in place.ended.get(timeout=60).problem
     assert place.names() == {"started", "started.yielded"}
-    assert flags.read_flags(place.pipeline).cell(STEM, process.judge_here).claim is None
+    assert (
+        flags.read_flags(pipeline_at(place.pipeline)).cell(STEM, process.judge_here).claim is None
+    )
 
 
 def dead_child(pid: int) -> Owner:
@@ -165,15 +170,25 @@ def test_attempt_of_a_dead_child(tmp_path: Path) -> None:
     lock = flags.attempt_lock(place.config.landing, place.run_dir, CELL)
     child, reason = dead_child(2**22 + 1), "the worker was killed by signal 9 (out of memory?)"
     flags.begin_attempt(
-        place.pipeline, work, child, lock=lock, record={"marked": True}, judge=process.judge_here
+        pipeline_at(place.pipeline),
+        work,
+        child,
+        lock=lock,
+        record={"marked": True},
+        judge=process.judge_here,
     )
     assert not flags.end_dead_attempt(
-        place.pipeline, work, child.pid + 1, reason, lock=lock, judge=process.judge_here
+        pipeline_at(place.pipeline),
+        work,
+        child.pid + 1,
+        reason,
+        lock=lock,
+        judge=process.judge_here,
     )
     assert flags.end_dead_attempt(
-        place.pipeline, work, child.pid, reason, lock=lock, judge=process.judge_here
+        pipeline_at(place.pipeline), work, child.pid, reason, lock=lock, judge=process.judge_here
     )
-    last = flags.read_flags(place.pipeline).attempt(work, process.judge_here)
+    last = flags.read_flags(pipeline_at(place.pipeline)).attempt(work, process.judge_here)
     assert last is not None
     assert (last.outcome, last.why, last.record["marked"]) == ("failed", reason, True)
     assert (AttemptEnd.of(last).died, AttemptEnd.of(last).needs_person) == (True, False)
@@ -184,15 +199,15 @@ def test_attempt_of_a_living_process(tmp_path: Path) -> None:
     place, work = Place(tmp_path), flags.strip(STEM)
     lock = flags.attempt_lock(place.config.landing, place.run_dir, CELL)
     flags.begin_attempt(
-        place.pipeline,
+        pipeline_at(place.pipeline),
         work,
         process.this_owner("strip", "local"),
         lock=lock,
         judge=process.judge_here,
     )
     assert not flags.end_dead_attempt(
-        place.pipeline, work, os.getpid(), "x", lock=lock, judge=process.judge_here
+        pipeline_at(place.pipeline), work, os.getpid(), "x", lock=lock, judge=process.judge_here
     )
-    last = flags.read_flags(place.pipeline).attempt(work, process.judge_here)
+    last = flags.read_flags(pipeline_at(place.pipeline)).attempt(work, process.judge_here)
     assert last is not None
     assert (last.outcome, last.liveness) == ("", Liveness.ALIVE)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from minknow_cells import CELL, A, B, Make, cell_with, summary_text
+from open_runs import opened
 from unprivileged import UNPRIVILEGED, needs_unprivileged
 
 from hesiod_watch.core.cell_contents import DataKind, Verdict
@@ -65,10 +66,10 @@ def test_data_files_of_every_era(
 ) -> None:
     """A file's directory determines its kind, part and barcode."""
     directory = cell([name])
-    (found,) = data_files(directory)
+    (found,) = data_files(opened(directory))
     assert (found.kind, found.part, found.barcode) == (kind, part, barcode)
     assert (found.entry.name, found.entry.path) == (name, directory / name)
-    assert read_contents(directory).files == {kind: 1}
+    assert read_contents(opened(directory)).files == {kind: 1}
 
 
 @pytest.mark.parametrize(
@@ -104,8 +105,8 @@ def test_data_files_of_every_era(
 def test_nothing_else_is_a_data_file(cell: Make, name: str) -> None:
     """Hidden, temporary and other programs' files, and files at a wrong level, never count."""
     directory = cell([name])
-    assert list(data_files(directory)) == []
-    assert not any(read_contents(directory).files.values())
+    assert list(data_files(opened(directory))) == []
+    assert not any(read_contents(opened(directory)).files.values())
 
 
 def test_special_files_and_links_are_left_out_and_named(cell: Make, tmp_path: Path) -> None:
@@ -119,8 +120,8 @@ def test_special_files_and_links_are_left_out_and_named(cell: Make, tmp_path: Pa
     (directory / "fastq_pass" / "barcode01").symlink_to(outside)
     (directory / "fastq_pass" / "barcode02" / "x_9.fastq").symlink_to("x_9.fastq")
     (directory / "fastq_fail").symlink_to(outside)
-    contents = read_contents(directory)
-    assert sorted(file.entry.name for file in data_files(directory)) == [
+    contents = read_contents(opened(directory))
+    assert sorted(file.entry.name for file in data_files(opened(directory))) == [
         "fastq_pass/barcode02/x_0.fastq",
         "fastq_pass/x_0.fastq",
     ]
@@ -135,39 +136,40 @@ def test_special_files_and_links_are_left_out_and_named(cell: Make, tmp_path: Pa
 def test_only_the_kinds_asked_for_are_listed(cell: Make) -> None:
     """Directories of other kinds are not opened."""
     directory = cell(["fastq_pass/x.fastq", "pod5/x.pod5"])
-    assert [file.kind for file in data_files(directory, (FASTQ,))] == [FASTQ]
-    assert list(data_files(directory, ())) == []
+    assert [file.kind for file in data_files(opened(directory), (FASTQ,))] == [FASTQ]
+    assert list(data_files(opened(directory), ())) == []
 
 
 def test_a_missing_cell(tmp_path: Path) -> None:
     """A missing cell is an OSError for its files, and a sentence for its contents."""
     with pytest.raises(FileNotFoundError):
-        list(data_files(tmp_path / "gone"))
-    contents = read_contents(tmp_path / "gone")
+        list(data_files(opened(tmp_path / "gone")))
+    contents = read_contents(opened(tmp_path / "gone"))
     assert (contents.readable, contents.problem) == (
         False,
         "gone cannot be read: No such file or directory",
     )
     assert judge(contents).verdict is Verdict.UNREADABLE
-    assert minknow.newest_summary_time(tmp_path / "gone") is None
-    assert minknow.ont_report(tmp_path / "gone") is None
+    assert minknow.newest_summary_time(opened(tmp_path / "gone")) is None
+    assert minknow.ont_report(opened(tmp_path / "gone")) is None
 
 
 def test_a_directory_that_is_no_directory(cell: Make) -> None:
     """A file in place of a cell has a reason, and a time, so that it is examined."""
     file = cell(["not_a_directory"]) / "not_a_directory"
-    assert read_contents(file).problem == "not_a_directory cannot be read: Not a directory"
-    assert minknow.newest_summary_time(file) == file.stat().st_ctime
+    assert read_contents(opened(file)).problem == "not_a_directory cannot be read: Not a directory"
+    assert minknow.newest_summary_time(opened(file)) == file.stat().st_ctime
 
 
 LOOK = """
 import sys
 from pathlib import Path
+from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.runs.minknow import read_contents
 
 found = []
 try:
-    contents = read_contents(Path(sys.argv[1]), found.append)
+    contents = read_contents(OpenDirectory(Path(sys.argv[1])), found.append)
     print([file.entry.name for file in found], dict(contents.files), contents.problem, sep="|")
 except PermissionError as error:
     print("PermissionError", Path(error.filename).name, sep="|")
@@ -230,7 +232,7 @@ def test_onts_own_report(cell: Make, names: list[str], expected: str | None) -> 
     for name in names:
         mtime = 100 if "old" in name else 200
         os.utime(directory / name, (mtime, mtime))
-    assert minknow.ont_report(directory) == expected
+    assert minknow.ont_report(opened(directory)) == expected
 
 
 def test_pooled_data_are_described(cell: Make, tmp_path: Path) -> None:
@@ -248,7 +250,7 @@ def test_pooled_data_are_described(cell: Make, tmp_path: Path) -> None:
     (library / "pod5" / "x_aaaaaaaa_0.pod5").touch()
     (library / "final_summary_x.txt").write_text(summary_text(A, fastq=2, pod5=1))
     (library / "final_summary_y.txt").write_text(summary_text(B, fastq=2)[:-30])
-    assert pooled(library) == (
+    assert pooled(opened(library.parent), library.name) == (
         "sampleA holds data without a cell directory (MinKNOW data pooling): 3 acquisitions,"
         " without an id 1 FASTQ (no final_summary),"
         " aaaaaaaa 1 of 2 FASTQ and 1 of 1 POD5,"
@@ -282,6 +284,6 @@ def test_data_a_level_too_high_are_reported(
     """Data directly in a run or library are reported as not processed; other libraries are not."""
     (tmp_path / made).parent.mkdir(parents=True)
     (tmp_path / made).touch()
-    answer = pooled(tmp_path / asked)
+    answer = pooled(opened(tmp_path), asked)
     assert answer.startswith(says)
     assert bool(answer) is bool(says)

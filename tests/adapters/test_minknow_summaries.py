@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from minknow_cells import A, B, Make, cell_with, summary_text
+from open_runs import opened
 
 from hesiod_watch.runs import minknow
 from hesiod_watch.runs.minknow import parse_summary, read_contents
@@ -143,10 +144,10 @@ def test_a_cut_summary_is_half_written(era: int) -> None:
 def test_names_of_summaries(cell: Make, name: str, counts: bool) -> None:
     """A final_summary has exactly this form of name, and is in the cell's directory itself."""
     directory = cell([name])
-    assert [summary.name for summary in read_contents(directory).summaries] == (
+    assert [summary.name for summary in read_contents(opened(directory)).summaries] == (
         [name] if counts else []
     )
-    assert (minknow.newest_summary_time(directory) is not None) is counts
+    assert (minknow.newest_summary_time(opened(directory)) is not None) is counts
 
 
 def test_a_summary_that_is_no_regular_file_is_not_opened(cell: Make, tmp_path: Path) -> None:
@@ -156,11 +157,11 @@ def test_a_summary_that_is_no_regular_file_is_not_opened(cell: Make, tmp_path: P
     os.mkfifo(directory / "final_summary_1.txt")
     (directory / "final_summary_2.txt").symlink_to(tmp_path / "good")
     (directory / "final_summary_3.txt").mkdir()
-    summaries = read_contents(directory).summaries
+    summaries = read_contents(opened(directory)).summaries
     assert sorted(summary.problem for summary in summaries) == [
         f"final_summary_{number}.txt is not a regular file and is not read" for number in (1, 2, 3)
     ]
-    assert minknow.newest_summary_time(directory) is not None
+    assert minknow.newest_summary_time(opened(directory)) is not None
 
 
 def test_the_newest_summary_comes_last(cell: Make) -> None:
@@ -173,9 +174,13 @@ def test_the_newest_summary_comes_last(cell: Make) -> None:
     ):
         (directory / name).write_text(summary_text())
         os.utime(directory / name, (mtime, mtime))
-    assert [summary.name[14] for summary in read_contents(directory).summaries] == ["c", "b", "a"]
+    assert [summary.name[14] for summary in read_contents(opened(directory)).summaries] == [
+        "c",
+        "b",
+        "a",
+    ]
     newest = max(path.stat().st_ctime for path in directory.glob("final_summary_*"))
-    assert minknow.newest_summary_time(directory) == newest
+    assert minknow.newest_summary_time(opened(directory)) == newest
 
 
 @pytest.mark.parametrize(
@@ -187,7 +192,7 @@ def test_a_summary_with_an_odd_time(cell: Make, mtime: int) -> None:
     (directory / "final_summary_a.txt").write_text(summary_text())
     arrived = (directory / "final_summary_a.txt").stat().st_ctime
     os.utime(directory / "final_summary_a.txt", (mtime, mtime))
-    found = minknow.newest_summary_time(directory)
+    found = minknow.newest_summary_time(opened(directory))
     assert found is not None
     assert arrived <= found <= arrived + 60
 
@@ -270,7 +275,7 @@ def test_acquisitions_without_a_summary_are_found(
             else "protocol=DNA\nfastq_files_in_final_dest=3\n"
         )
         (directory / f"final_summary_{number}.txt").write_text(text)
-    assert read_contents(directory).unsummarised == unsummarised
+    assert read_contents(opened(directory)).unsummarised == unsummarised
 
 
 def test_the_ids_in_a_summarys_name_count_too(cell: Make) -> None:
@@ -278,7 +283,7 @@ def test_the_ids_in_a_summarys_name_count_too(cell: Make) -> None:
     directory = cell(["fastq_pass/x_aaaaaaaa_0.fastq", "fastq_pass/x_bbbbbbbb_0.fastq"])
     (directory / "final_summary_PAW00001_c6ded78b_aaaaaaaa.txt").write_text(summary_text())
     (directory / "final_summary_PAW00001_c6ded78b_bbbbbbbb.txt").write_text("instr")
-    assert read_contents(directory).unsummarised == ()
+    assert read_contents(opened(directory)).unsummarised == ()
 
 
 def test_a_broken_summary_covers_no_acquisition(cell: Make) -> None:
@@ -286,7 +291,7 @@ def test_a_broken_summary_covers_no_acquisition(cell: Make) -> None:
     directory = cell(["fastq_pass/x_aaaaaaaa_0.fastq", "fastq_pass/x_bbbbbbbb_0.fastq"])
     (directory / "final_summary_1.txt").write_text(summary_text())
     (directory / "final_summary_2.txt").write_text("instr")
-    assert read_contents(directory).unsummarised == ("bbbbbbbb",)
+    assert read_contents(opened(directory)).unsummarised == ("bbbbbbbb",)
 
 
 # --- facts

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from open_runs import opened, pipeline_at
 
 from hesiod_watch.cli import main
 from hesiod_watch.cli.common import now
@@ -302,7 +303,7 @@ def test_the_other_runs_are_shown(
     config = load(tmp_path / "hesiod-watch.yaml", environ={}, cwd=tmp_path)
     for run in runs:  # as the command, without a process for each run
         snapshot = observe(
-            config.landing / run,
+            opened(config.landing / run),
             config.output,
             channels=config.notify.kinds(),
             judge=process.judge_here,
@@ -310,7 +311,9 @@ def test_the_other_runs_are_shown(
         decision = plan(snapshot, config.policy(), now())
         assert explain_run(snapshot, decision, config.policy(), now()).next
         assert explain_cell(snapshot, CellId("lib", CELL), decision, config.policy(), now()).next
-        assert flags.read_flags(config.landing / run / "pipeline").all(process.judge_here)
+        assert flags.read_flags(pipeline_at(config.landing / run / "pipeline")).all(
+            process.judge_here
+        )
     monkeypatch.setattr(
         "hesiod_watch.cli.doctor.CHECKS", [check for check in CHECKS if check[0] == "space"]
     )

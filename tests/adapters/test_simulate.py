@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from open_runs import opened
 
 from hesiod_watch.cli import simulator
 from hesiod_watch.cli.simulator import ReadAmount, SimulatedCell
@@ -66,9 +67,9 @@ def test_a_written_cell_is_complete_and_holds_what_was_expected(
     """In every era announced counts agree with the disk, reads and bases with `expected`."""
     cell = make(tmp_path, era=era, barcodes=barcodes, gz=gz)
     directory = cell.write()
-    assert judge(minknow.read_contents(directory)).verdict is Verdict.PROVEN
+    assert judge(minknow.read_contents(opened(directory))).verdict is Verdict.PROVEN
     found: dict[tuple[str | None, str], ReadAmount] = {}
-    for file in minknow.data_files(directory, (DataKind.FASTQ,)):
+    for file in minknow.data_files(opened(directory), (DataKind.FASTQ,)):
         assert file.entry.name.endswith(".fastq.gz" if gz else ".fastq")
         amount = found.setdefault((file.barcode, file.part), ReadAmount())
         for _, bases, qualities in records(file.entry.path):
@@ -97,7 +98,7 @@ def test_number_of_files(tmp_path: Path, options: dict[str, Any], kinds: dict[st
     """Each batch of each barcode gives one file of passed and one of failed reads, if any."""
     cell = make(tmp_path, **options)
     steps = list(cell.steps())
-    contents = minknow.read_contents(cell.path)
+    contents = minknow.read_contents(opened(cell.path))
     assert {str(kind): count for kind, count in contents.files.items() if count} == kinds
     assert len(steps) == cell.step_count
     assert judge(contents).verdict is Verdict.PROVEN
@@ -112,7 +113,7 @@ def test_steps_leave_one_whole_file_each_and_the_summary_last(tmp_path: Path, ar
     cell = make(tmp_path, arrival=arrival)
     there: set[str] = set()
     for path in cell.steps():
-        verdict = judge(minknow.read_contents(cell.path)).verdict
+        verdict = judge(minknow.read_contents(opened(cell.path))).verdict
         now = {str(file.relative_to(tmp_path)) for file in cell.path.rglob("*") if file.is_file()}
         assert now - there == {str(path.relative_to(tmp_path))}
         assert path.stat().st_nlink == 1
@@ -131,7 +132,7 @@ def test_an_abandoned_cell_is_still_running(tmp_path: Path) -> None:
     for _ in range(5):
         next(steps)
     steps.close()
-    assert judge(minknow.read_contents(cell.path)).verdict is Verdict.RUNNING
+    assert judge(minknow.read_contents(opened(cell.path))).verdict is Verdict.RUNNING
     assert os.listdir(tmp_path) == ["20261122_DEMO_alpha"]
 
 
@@ -174,7 +175,7 @@ def test_equal_seeds_give_equal_cells(tmp_path: Path) -> None:
 def test_headers_are_those_of_the_era(tmp_path: Path, era: str, form: str) -> None:
     """Headers are key=value or SAM tags, with the fields of MinKNOW at that time."""
     directory = make(tmp_path, era=era, barcodes=("barcode01",)).write()
-    for file in minknow.data_files(directory, (DataKind.FASTQ,)):
+    for file in minknow.data_files(opened(directory), (DataKind.FASTQ,)):
         for header, _, _ in records(file.entry.path):
             assert re.fullmatch(form, header)
 
@@ -189,7 +190,7 @@ def test_reads_are_plausible(tmp_path: Path) -> None:
     lengths, starts, channels = [], [], set()
     letters: Counter[str] = Counter()
     for file in sorted(
-        minknow.data_files(directory, (DataKind.FASTQ,)),
+        minknow.data_files(opened(directory), (DataKind.FASTQ,)),
         key=lambda file: naming.natural_key(file.entry.name),
     ):
         for header, bases, qualities in records(file.entry.path):
@@ -277,8 +278,10 @@ def test_the_command_writes_runs_that_overlap(
         "20261122_DEMO_beta/sample_A/20261122_1200_1C_PAW00003",
         "20261122_DEMO_beta/sample_B/20261122_1200_1D_PAW00004",
     ]
-    assert all(judge(minknow.read_contents(cell)).verdict is Verdict.PROVEN for cell in cells)
-    assert {file.barcode for file in minknow.data_files(cells[0], (DataKind.FASTQ,))} == {
+    assert all(
+        judge(minknow.read_contents(opened(cell))).verdict is Verdict.PROVEN for cell in cells
+    )
+    assert {file.barcode for file in minknow.data_files(opened(cells[0]), (DataKind.FASTQ,))} == {
         "barcode01",
         "unclassified",
     }
@@ -336,4 +339,4 @@ def test_interrupting_the_command_ends_it_cleanly(tmp_path: Path) -> None:
     assert errors == "simulate: interrupted; unfinished cells stay as they are\n"
     (run,) = (tmp_path / "landing").iterdir()
     (cell,) = run.glob("*/*")
-    assert judge(minknow.read_contents(cell)).verdict is Verdict.RUNNING
+    assert judge(minknow.read_contents(opened(cell))).verdict is Verdict.RUNNING

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from facility_world import CELL, RUN, World, kept_world, said
+from open_runs import opened, pipeline_at
 
 from hesiod_watch import actions
 from hesiod_watch.cli.simulator import SimulatedCell
@@ -22,15 +23,22 @@ from hesiod_watch.runs.observe import INGEST_FILE
 OWN_STRIPPED = '{"action": "strip"}'
 
 
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Path:
+    path = tmp_path / "pipeline"
+    path.mkdir()
+    return path
+
+
 @pytest.mark.parametrize("name", ["failed", "aborted", "stripped"])
 @pytest.mark.parametrize("action", ACTIONS)
-def test_a_flag_stops_what_it_prevents(action: str, name: str, tmp_path: Path) -> None:
+def test_a_flag_stops_what_it_prevents(action: str, name: str, pipeline: Path) -> None:
     """One table decides about the start of work and about work under way; a cell that is being
     processed is finished although its run is flagged `failed`.
     """
     kind = ACTIONS[action]
-    (tmp_path / name).touch()
-    listing = flags.read_flags(tmp_path)
+    (pipeline / name).touch()
+    listing = flags.read_flags(pipeline_at(pipeline))
     prevented = name if name in kind.stopped_by else ""
     assert listing.stop_flag(kind, CELL.stem, begun=False) == prevented
     finishes = kind is PROCESS and name == "failed"
@@ -38,19 +46,19 @@ def test_a_flag_stops_what_it_prevents(action: str, name: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_an_aborted_cell(action: str, tmp_path: Path) -> None:
+def test_an_aborted_cell(action: str, pipeline: Path) -> None:
     """The flag `aborted` of a cell stops all work on that cell and on no other one."""
-    (tmp_path / flags.aborted(CELL.stem)).touch()
-    listing = flags.read_flags(tmp_path)
+    (pipeline / flags.aborted(CELL.stem)).touch()
+    listing = flags.read_flags(pipeline_at(pipeline))
     assert listing.stop_flag(ACTIONS[action], CELL.stem) == flags.aborted(CELL.stem)
     assert listing.stop_flag(ACTIONS[action], "other") == ""
 
 
-def test_our_own_stripped_flag(tmp_path: Path) -> None:
+def test_our_own_stripped_flag(pipeline: Path) -> None:
     """The flag that `strip` made for the run stops no work on a cell that was added later."""
-    (tmp_path / "stripped").write_text(OWN_STRIPPED)
-    (tmp_path / f"{flags.strip('old')}.done").touch()
-    listing = flags.read_flags(tmp_path)
+    (pipeline / "stripped").write_text(OWN_STRIPPED)
+    (pipeline / f"{flags.strip('old')}.done").touch()
+    listing = flags.read_flags(pipeline_at(pipeline))
     assert listing.stop_flag(SYNC, "old") == "stripped"
     assert listing.stop_flag(SYNC, "new") == ""
 
@@ -107,7 +115,7 @@ def test_an_ingest_ends(tmp_path: Path, flag: str) -> None:
         world.root / "landing", RUN, CELL.library, CELL.name, files_per_barcode=9, reads_per_file=8
     ).write()
     (world.root / "output" / RUN).mkdir()
-    flags.adopt(world.run_dir, LOCAL, world.root / "output" / RUN)
+    flags.adopt(opened(world.run_dir), LOCAL, world.root / "output" / RUN)
     perform_and_flag(world, INGEST.name, flag)
     assert ingested(world) == 1
     (world.pipeline / flag).unlink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from open_runs import opened, pipeline_at
 
 from hesiod_watch import cli
 from hesiod_watch.cli.simulator import SimulatedCell
@@ -37,7 +38,7 @@ class Stripped:
         for cell in (OLD, NEW):
             write_raw(
                 self.output / RUN / str(cell),
-                read_raw_data(self.landing, self.run, cell, RawManifest("")),
+                read_raw_data(opened(self.run), cell, RawManifest("")),
             )
 
     @property
@@ -69,9 +70,9 @@ def test_a_cell_added_after_a_strip(
 ) -> None:
     """Files that `strip` removed are not missing; other absent files of a later cell are."""
     site.remove(OLD)
-    flags.create(site.run / "pipeline", f"{flags.strip(OLD.stem)}.done", {"files": 2})
+    flags.create(pipeline_at(site.run / "pipeline"), f"{flags.strip(OLD.stem)}.done", {"files": 2})
     if whole:
-        flags.create(site.run / "pipeline", "stripped", {"action": "strip"})
+        flags.create(pipeline_at(site.run / "pipeline"), "stripped", {"action": "strip"})
     capsys.readouterr()
     assert site.call("verify", RUN, *how) == 0
     assert capsys.readouterr().out.count("every file agrees") == 2

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from open_runs import opened, pipeline_at
 
 from hesiod_watch.core.model import LOCAL
 from hesiod_watch.core.ownership import Liveness, Owner
@@ -38,7 +39,7 @@ def run(tmp_path: Path) -> Path:
     path.mkdir()
     output = tmp_path / "output"
     output.mkdir()
-    assert flags.adopt(path, LOCAL, output)
+    assert flags.adopt(opened(path), LOCAL, output)
     return path
 
 
@@ -72,7 +73,7 @@ def table(shell: list[str], run: Path) -> dict[str, list[str]]:
 
 def test_table(shell: list[str], run: Path) -> None:
     """Each flag has a row with its age, its owner, the owner's liveness, and its meaning."""
-    flags.claim_cell(run / "pipeline", STEM, ME, judge=process.judge_here)
+    flags.claim_cell(pipeline_at(run / "pipeline"), STEM, ME, judge=process.judge_here)
     os.utime(run / "pipeline" / "upstream", (1, 1))
     rows = table(shell, run)
     assert list(rows) == [f"{STEM}.started", "messages", "output", "upstream"]
@@ -154,7 +155,7 @@ OWNERS = {
 def test_liveness(kind: str, shell: list[str], run: Path) -> None:
     """Alive, dead or unknown: the verdict equals the program's."""
     owner = OWNERS[kind] or dead()
-    flags.create(run / "pipeline", flags.started(STEM), owner)
+    flags.create(pipeline_at(run / "pipeline"), flags.started(STEM), owner)
     verdict = {Liveness.ALIVE: "yes", Liveness.DEAD: "dead", Liveness.UNKNOWN: "unknown"}
     expected = verdict[process.judge_here(owner)[0]]
     assert table(shell, run)[f"{STEM}.started"][2].split(" ")[0] == expected
@@ -188,7 +189,7 @@ def test_output_is_safe(shell: list[str], run: Path) -> None:
     (run / "pipeline" / "a\x1b[2J\n\tfake.done").touch()
     (run / "pipeline" / os.fsdecode(b"\xff%s.done")).touch()
     hostile = replace(ME, user="u\x1b[31m", action="a\tb\n", host="%n%s", boot_id="$(id)", pid=-1)
-    flags.create(run / "pipeline", "X.started", hostile)
+    flags.create(pipeline_at(run / "pipeline"), "X.started", hostile)
     done = show(shell, run)
     assert done.returncode == 0
     assert all(line.isascii() and line.isprintable() for line in done.stdout.splitlines())

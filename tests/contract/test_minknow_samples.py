@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from open_runs import opened
 from samples import SAMPLES, needs_samples
 
 from hesiod_watch.core import naming
@@ -109,11 +110,11 @@ CELLS: dict[str, tuple[dict[DataKind, int], Verdict, str]] = {
 def test_every_tree_gets_its_verdict(cell: str) -> None:
     """The counts of files by kind, the verdict and its sentence are those of the index."""
     counts, verdict, why = CELLS[cell]
-    contents = minknow.read_contents(TREES / cell)
+    contents = minknow.read_contents(opened(TREES / cell))
     completeness = judge(contents)
     assert {kind: count for kind, count in contents.files.items() if count} == counts
     assert (completeness.verdict, completeness.why) == (verdict, why)
-    listed = [file.kind for file in minknow.data_files(TREES / cell)]
+    listed = [file.kind for file in minknow.data_files(opened(TREES / cell))]
     assert {kind: listed.count(kind) for kind in set(listed)} == counts
 
 
@@ -130,18 +131,21 @@ def test_every_cell_of_the_trees_is_found_and_expected() -> None:
 
 def test_pooled_data_are_reported() -> None:
     """Only the library with two acquisitions and no cell directories is reported as pooled."""
-    assert minknow.pooled(TREES / "assembled_pooled" / "exp_pooled" / "sampleA") == (
+    assert minknow.pooled(opened(TREES / "assembled_pooled" / "exp_pooled"), "sampleA") == (
         "sampleA holds data without a cell directory (MinKNOW data pooling):"
         " 2 acquisitions, aaaaaaaa 1 of 1 FASTQ, bbbbbbbb 1 of 1 FASTQ; "
         "hesiod-watch does not process pooled data"
     )
-    assert {minknow.pooled((TREES / cell).parent) for cell in CELLS} == {""}
+    assert {
+        minknow.pooled(opened((TREES / cell).parents[1]), (TREES / cell).parent.name)
+        for cell in CELLS
+    } == {""}
 
 
 def test_missing_and_surplus_files_are_counted() -> None:
     """The result has the differing counts and the fallback as numbers, beside the sentence."""
-    short = judge(minknow.read_contents(TREES / "assembled_short_of_files" / PHIX))
-    fallback = judge(minknow.read_contents(TREES / "assembled_fallback" / PHIX))
+    short = judge(minknow.read_contents(opened(TREES / "assembled_short_of_files" / PHIX)))
+    fallback = judge(minknow.read_contents(opened(TREES / "assembled_fallback" / PHIX)))
     assert short.shortfalls == (Shortfall(FASTQ, 3, 5),)
     assert fallback.shortfalls == (Shortfall(FASTQ, 3, 2),)
     assert fallback.fallback == {FASTQ: 1}

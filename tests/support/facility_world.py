@@ -20,6 +20,7 @@ from typing import Any
 from unittest import mock
 
 from mounts import mount_memory, unmount
+from open_runs import opened, pipeline_at
 from surveyed_copies import Places, truth_of
 
 from hesiod_watch import actions, config
@@ -105,7 +106,9 @@ class World:
         self.truth = truth_of(cell)
         self.run_dir.mkdir()
         (self.root / "output" / RUN).mkdir()
-        flags.adopt(self.run_dir, f"{self.root / 'sequencer'}/alpha", self.root / "output" / RUN)
+        flags.adopt(
+            opened(self.run_dir), f"{self.root / 'sequencer'}/alpha", self.root / "output" / RUN
+        )
         self.perform("sync", cell=None)
         self.process()
         for name in self.names:
@@ -132,7 +135,7 @@ class World:
 
     def process(self, epoch: int = 1) -> None:
         owner = self.owner("process", epoch)
-        flags.claim_cell(self.pipeline, CELL.stem, owner, judge=process.judge_here)
+        flags.claim_cell(pipeline_at(self.pipeline), CELL.stem, owner, judge=process.judge_here)
         self.perform("process", owner=self.owner("process", epoch))
 
     def owner(self, action: str, epoch: int = 1) -> Owner:

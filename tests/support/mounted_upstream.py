@@ -11,6 +11,7 @@ from upstream_cells import CELL, tree
 from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core.model import CellId
 from hesiod_watch.host.command import CommandResult, run
+from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.remote.sequencer.copy_cell import CopyResult, copy_cell
 
 READS = "fastq_pass/PAD38578_pass_c6ded78b_1.fastq"
@@ -42,7 +43,7 @@ class Place:
             upstream or self.upstream,
             str(self.there),
             cell,
-            self.run,
+            OpenDirectory(self.run, self.landing, make=True),
             landing=self.landing,
             log=self.log,
             **options,  # type: ignore[arg-type]  # what a test wants

@@ -14,6 +14,7 @@ from upstream_cells import CELL, tree
 
 from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core.model import CellId
+from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.remote.sequencer.copy_cell import CopyResult, copy_cell
 
 
@@ -59,7 +60,7 @@ class SshSequencer:
             upstream,
             f"{upstream.location}/My Exp",
             cell,
-            self.copy_of_run,
+            OpenDirectory(self.copy_of_run, self.landing, make=True),
             landing=self.landing,
             log=self.log,
             on_progress=on_progress,

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from mounts import mount, unmount
+from open_runs import pipeline_at
 from sites import Site
 from unprivileged import UNPRIVILEGED, needs_unprivileged
 
@@ -488,7 +489,7 @@ def test_output_that_may_not_be_written_any_more(
     site.run("perform", "new-run", RUN)
     site.run("perform", "synced", RUN, CELL)
     flags.claim_cell(
-        site.landing / RUN / "pipeline",
+        pipeline_at(site.landing / RUN / "pipeline"),
         CELL,
         process.this_owner("process", "test"),
         judge=process.judge_here,

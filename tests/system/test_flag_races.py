@@ -34,8 +34,9 @@ import sys
 from pathlib import Path
 from hesiod_watch.core.errors import FlagExists, FlagUnknown
 from hesiod_watch.host import process
+from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.runs import flags
-number, directory = int(sys.argv[1]), Path(sys.argv[3])
+number, directory = int(sys.argv[1]), OpenDirectory(Path(sys.argv[3]))
 sys.stdin.read()
 for flag in range(number):
     owner = process.this_owner("race", "test")
@@ -167,16 +168,18 @@ from contextlib import nullcontext
 from pathlib import Path
 from hesiod_watch.core.errors import FlagExists
 from hesiod_watch.core.ownership import Liveness, Owner
+from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.runs import flags
 def judge(owner):
     dead = owner is not None and owner.host == "dead"
     return (Liveness.DEAD if dead else Liveness.ALIVE), "posed"
-number, me, directory = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+number, me, run = int(sys.argv[1]), sys.argv[2], OpenDirectory(Path(sys.argv[3]).parent)
+pipeline = flags.Pipeline(run)
 sys.stdin.read()
 for flag in range(number):
     owner = Owner(secrets.token_hex(16), host=me)
     try:
-        flags.begin_attempt(directory, str(flag), owner, lock=nullcontext, judge=judge)
+        flags.begin_attempt(pipeline, str(flag), owner, lock=nullcontext, judge=judge)
     except FlagExists:
         continue
     print(flag, owner.token)
@@ -189,14 +192,16 @@ def test_one_host_takes_a_dead_attempt_over(
 ) -> None:
     """Of 64 hosts with proof of one death, one begins the next attempt, and no flag is left."""
     preload = request.getfixturevalue("losing") if lost_answers else ""
+    pipeline = tmp_path / "pipeline"
+    pipeline.mkdir()
     for flag in range(50):
         token = f"{flag:032x}"
-        (tmp_path / f"{flag}.started").write_text(f'{{"token": "{token}", "host": "dead"}}\n')
+        (pipeline / f"{flag}.started").write_text(f'{{"token": "{token}", "host": "dead"}}\n')
     racer = [sys.executable, "-c", TAKE_OVER_RACER]
-    won = race(racer, 50, [tmp_path], preload)
-    for path in tmp_path.glob("*.failed"):
+    won = race(racer, 50, [pipeline], preload)
+    for path in pipeline.glob("*.failed"):
         path.unlink()
-    assert_one_winner(won, 50, tmp_path)
+    assert_one_winner(won, 50, pipeline)
 
 
 LOSING = r"""

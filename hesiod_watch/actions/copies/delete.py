@@ -21,7 +21,7 @@ from hesiod_watch.actions import Job
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.naming import display
-from hesiod_watch.host.files import opened_directory, sync_directory
+from hesiod_watch.host.files import OpenDirectory, sync_directory
 from hesiod_watch.rules.deletion_proof import DeletionProof
 from hesiod_watch.runs import cell_files
 
@@ -58,23 +58,23 @@ def delete_files(
         raise PermanentError(
             f"{job.run_dir.name} {job.the_cell}: there is no proof that this may be deleted"
         )
-    with opened_directory(job.run_dir, job.config.landing) as directory:
-        try:
-            for number, target in enumerate(proof.files):
-                if number % FILES_PER_CHECK == 0:
-                    still()
-                if not proof.holds(clock()):
-                    raise TemporaryError("the proof has expired; what is left is proven again")
-                if _delete_one(directory, job, target):
-                    gone.files += 1
-                    gone.bytes += target.size
-        except OSError as error:
-            raise TemporaryError(f"{job.run_dir.name} {job.the_cell}: {error.strerror}") from error
-        finally:
-            _make_durable(directory, job, proof)
+    directory = job.run.opened()
+    try:
+        for number, target in enumerate(proof.files):
+            if number % FILES_PER_CHECK == 0:
+                still()
+            if not proof.holds(clock()):
+                raise TemporaryError("the proof has expired; what is left is proven again")
+            if _delete_one(directory, job, target):
+                gone.files += 1
+                gone.bytes += target.size
+    except OSError as error:
+        raise TemporaryError(f"{job.run_dir.name} {job.the_cell}: {error.strerror}") from error
+    finally:
+        _make_durable(directory, job, proof)
 
 
-def _delete_one(directory: int, job: Job, target: FileEntry) -> bool:
+def _delete_one(directory: OpenDirectory, job: Job, target: FileEntry) -> bool:
     """Delete one file; False if it is already absent.
 
     Raises TemporaryError if it is another file, OSError.
@@ -93,7 +93,7 @@ def _delete_one(directory: int, job: Job, target: FileEntry) -> bool:
     return True
 
 
-def _make_durable(directory: int, job: Job, proof: DeletionProof) -> None:
+def _make_durable(directory: OpenDirectory, job: Job, proof: DeletionProof) -> None:
     parents = {target.name.rpartition("/")[0] for target in proof.files}
     for parent in sorted(parents):
         # An error here does no harm: a file that reappears is proven and deleted again.

@@ -19,7 +19,6 @@ from hesiod_watch.core.file_entry import FileEntry, changed_names, file_sizes
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.ownership import CellFlags
 from hesiod_watch.core.results import BackupRecord, DoneRecord
-from hesiod_watch.host.files import opened_directory
 from hesiod_watch.remote.backup.manifests import manifest_md5, read_raw
 from hesiod_watch.remote.sequencer import deletion_list
 from hesiod_watch.rules import completeness
@@ -64,27 +63,23 @@ def gather_evidence(
     """
     cell = job.the_cell
     cell_output = job.output / cell.library / cell.name
-    with opened_directory(job.run_dir, job.config.landing) as directory:
-        raw = read_raw(cell_output)
-        survey = CopySurvey(job, directory, cell_output, raw.files, stop)
-        with ThreadPoolExecutor(2 + len(job.config.backups)) as pool:
-            listed = pool.submit(_list_upstream_files, there, cell) if there else None
-            backups = [
-                (backup, pool.submit(survey.of_backup, backup)) for backup in job.config.backups
-            ]
-            here = pool.submit(survey.of_landing).result()
-            outputs = survey.of_outputs(here)
-            places: list[Copies] = [outputs, *([here.copies()] if there else [])]
-            places += [
-                survey.with_outputs(backup, future.result(), outputs) for backup, future in backups
-            ]
-            found = listed.result() if listed else here.found
-        taken_at = datetime.now(UTC)
-        after = (
-            there.inventory(there.place(cell)).entries
-            if there
-            else cell_files.entries(directory, cell)
-        )
+    directory = job.run.opened()
+    raw = read_raw(cell_output)
+    survey = CopySurvey(job, directory, cell_output, raw.files, stop)
+    with ThreadPoolExecutor(2 + len(job.config.backups)) as pool:
+        listed = pool.submit(_list_upstream_files, there, cell) if there else None
+        backups = [(backup, pool.submit(survey.of_backup, backup)) for backup in job.config.backups]
+        here = pool.submit(survey.of_landing).result()
+        outputs = survey.of_outputs(here)
+        places: list[Copies] = [outputs, *([here.copies()] if there else [])]
+        places += [
+            survey.with_outputs(backup, future.result(), outputs) for backup, future in backups
+        ]
+        found = listed.result() if listed else here.found
+    taken_at = datetime.now(UTC)
+    after = (
+        there.inventory(there.place(cell)).entries if there else cell_files.entries(directory, cell)
+    )
     names = found.keys() | survey.raw.keys()
     # A file that raw.json names was part of the cell. After a strip only backups have it.
     sha256 = {**dict.fromkeys([*found, *here.found], ""), **raw.sha256, **here.sha256}

@@ -18,7 +18,7 @@ from hesiod_watch.core.file_entry import Entries, FileEntry, file_sizes
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.core.text import number_of
-from hesiod_watch.host.files import checksums, opened_directory, regular
+from hesiod_watch.host.files import OpenDirectory, checksums, regular
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup.compare import find_wrong, sentences
 from hesiod_watch.remote.backup.store import BackupStore
@@ -105,10 +105,10 @@ class DirectoryMirror:
         found: dict[str, FileEntry] = {}
         if not self.source.is_dir():
             return found
-        with opened_directory(self.source, self.below) as directory:
+        with OpenDirectory(self.source, self.below).opened() as directory:
             for name, fact in self.facts.items():
                 try:
-                    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                    status = os.stat(name, dir_fd=directory.descriptor, follow_symlinks=False)
                 except OSError:
                     continue  # missing here: reading at the backup shows whether a copy exists
                 if status.st_size != fact.size:
@@ -234,7 +234,7 @@ def _facts_of(source: Path, below: Path) -> Entries:
     not entered.
     """
     found: dict[str, FileEntry] = {}
-    with opened_directory(source, below):
+    with OpenDirectory(source, below).opened():
         pass  # checks that it is a real directory
     pending = [""]
     while pending:

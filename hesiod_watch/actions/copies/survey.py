@@ -28,6 +28,7 @@ from hesiod_watch.core.errors import HesiodError, TemporaryError
 from hesiod_watch.core.file_entry import Entries, FileEntry, changed_names, file_sizes
 from hesiod_watch.fastq import readback
 from hesiod_watch.fastq.content_equality import ContentReading, ReadInto, read_piece, read_source
+from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.remote.backup.local_files import device_of
 from hesiod_watch.remote.backup.manifests import MANIFEST, read_manifest, result_facts
 from hesiod_watch.remote.backup.minknow_hashes import OutputHashes, read_output_hashes
@@ -93,7 +94,7 @@ class CopySurvey:
     """One survey of all the places that store copies of a cell."""
 
     job: Job
-    directory: int
+    directory: OpenDirectory
     cell_output: Path
     raw: Entries
     stop: Callable[[], bool]
@@ -111,7 +112,7 @@ class CopySurvey:
         job = self.job
         sources = {str(source.get("name")) for source in self.manifest.get("sources", [])}
         entries = cell_files.entries(self.directory, job.the_cell)
-        here = LocalCopy(device_of(job.run_dir), job.cell_dir.resolve(), entries)
+        here = LocalCopy(device_of(job.run_dir), job.cell_dir.path.resolve(), entries)
         here.hashes = read_output_hashes(self.directory, job.the_cell, file_sizes(entries))
         for name, entry in sorted(entries.items()):
             if self.stop():
@@ -258,7 +259,12 @@ class CopySurvey:
 
 
 def _read(
-    directory: int, job: Job, listed: FileEntry, *, text: bool, sha256: hashlib._Hash | None
+    directory: OpenDirectory,
+    job: Job,
+    listed: FileEntry,
+    *,
+    text: bool,
+    sha256: hashlib._Hash | None,
 ) -> tuple[ContentReading, FileEntry]:
     """Read a file in landing once from its disk; returns the reading and the file as opened.
 

@@ -105,7 +105,7 @@ class CellResults:
             (output.output.barcode, output.output.part, output.statistics) for output in written
         ]
         all_notes = [*notes, *(note for output in written for note in output.notes)]
-        checksums = compare(job.config.landing, job.run_dir, job.the_cell, at_most=COMPARED_AT_ONCE)
+        checksums = compare(job.run, job.the_cell, at_most=COMPARED_AT_ONCE)
         qc = qc_document(
             job,
             groups,

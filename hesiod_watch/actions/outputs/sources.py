@@ -78,9 +78,9 @@ def _look(job: Job, on_fastq: Callable[[minknow.DataFile], None]) -> CellContent
     try:
         return minknow.read_contents(job.cell_dir, on_fastq)
     except OSError as error:
-        if not job.cell_dir.is_dir():
+        if not job.cell_dir.is_in_place():
             raise missing_cell(job) from error
-        raise translate(error, job.cell_dir) from error
+        raise translate(error, job.cell_dir.path) from error
 
 
 def _digest(source: FileEntry) -> int:

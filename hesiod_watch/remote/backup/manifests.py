@@ -24,10 +24,10 @@ from hesiod_watch.core.naming import display
 from hesiod_watch.core.records import loads
 from hesiod_watch.core.system_errors import translate, translated
 from hesiod_watch.host.files import (
+    OpenDirectory,
     checksums,
     directory,
     md5,
-    opened_directory,
     read_head,
     replace_whole,
 )
@@ -157,8 +157,7 @@ def write_raw(cell_output: Path, manifest: RawManifest) -> None:
 
 
 def read_raw_data(
-    landing: Path,
-    run_dir: Path,
+    run: OpenDirectory,
     cell: CellId,
     former: RawManifest,
     *,
@@ -174,49 +173,46 @@ def read_raw_data(
 
     Raises TemporaryError if files cannot be read or change meanwhile, PermanentError.
     """
-    with opened_directory(run_dir, landing) as run:
-        entries = cell_files.entries(run, cell)
-        files = {name: entry for name, entry in entries.items() if entry.kind == "f"}
-        for name in sorted(entries.keys() - files.keys()):
-            if entries[name].kind != "d":
-                kind = {"l": "link", "o": "special file"}[entries[name].kind]
-                on_problem(f"{display(name)} is a {kind}, which is not copied")
-        for name in sorted(former.files.keys() - files.keys()):
-            on_problem(f"{display(name)} was among the raw data and is not there any more")
-        known = {
-            name: before
-            for name, before in former.files.items()
-            if name in files and files[name].unchanged_since(before)
-        }
-        for name in sorted(files.keys() & former.files.keys() - known.keys()):
-            on_problem(f"{display(name)} has changed since it was read; it is read anew")
-        hashes = read_output_hashes(run, cell, files)
-        known = {
-            name: file for name, file in known.items() if file.sha256 or name not in hashes.sha256
-        }
-        wanted = [name for name in sorted(files) if name not in known]
-        total, done = sum(files[name].size for name in wanted), 0
-        # A missing file stays in the manifest: it was part of the cell, and its copy must still be
-        # checked.
-        found = known | {name: file for name, file in former.files.items() if name not in files}
-        for name in wanted:
-            if stop():
-                raise TemporaryError(f"{run_dir.name} {cell}: stopped")
-            found[name] = _read(run, cell, files[name], with_sha256=name in hashes.sha256)
-            if (before := former.files.get(name)) and before.md5 != found[name].md5:
-                on_problem(
-                    f"{display(name)} has other content now: "
-                    f"MD5 {found[name].md5}, was {before.md5}"
-                )
-            done += files[name].size
-            on_progress(done, total)
-        checksums = hashes.judge({name: file.sha256 for name, file in found.items()})
-        for sentence in checksums.lines():
-            on_problem(sentence)
-        return RawManifest(str(cell), found, checksums.record() or former.hashes)
+    run.opened()
+    entries = cell_files.entries(run, cell)
+    files = {name: entry for name, entry in entries.items() if entry.kind == "f"}
+    for name in sorted(entries.keys() - files.keys()):
+        if entries[name].kind != "d":
+            kind = {"l": "link", "o": "special file"}[entries[name].kind]
+            on_problem(f"{display(name)} is a {kind}, which is not copied")
+    for name in sorted(former.files.keys() - files.keys()):
+        on_problem(f"{display(name)} was among the raw data and is not there any more")
+    known = {
+        name: before
+        for name, before in former.files.items()
+        if name in files and files[name].unchanged_since(before)
+    }
+    for name in sorted(files.keys() & former.files.keys() - known.keys()):
+        on_problem(f"{display(name)} has changed since it was read; it is read anew")
+    hashes = read_output_hashes(run, cell, files)
+    known = {name: file for name, file in known.items() if file.sha256 or name not in hashes.sha256}
+    wanted = [name for name in sorted(files) if name not in known]
+    total, done = sum(files[name].size for name in wanted), 0
+    # A missing file stays in the manifest: it was part of the cell, and its copy must still be
+    # checked.
+    found = known | {name: file for name, file in former.files.items() if name not in files}
+    for name in wanted:
+        if stop():
+            raise TemporaryError(f"{run.path.name} {cell}: stopped")
+        found[name] = _read(run, cell, files[name], with_sha256=name in hashes.sha256)
+        if (before := former.files.get(name)) and before.md5 != found[name].md5:
+            on_problem(
+                f"{display(name)} has other content now: MD5 {found[name].md5}, was {before.md5}"
+            )
+        done += files[name].size
+        on_progress(done, total)
+    checksums = hashes.judge({name: file.sha256 for name, file in found.items()})
+    for sentence in checksums.lines():
+        on_problem(sentence)
+    return RawManifest(str(cell), found, checksums.record() or former.hashes)
 
 
-def _read(run: int, cell: CellId, entry: FileEntry, *, with_sha256: bool) -> FileEntry:
+def _read(run: OpenDirectory, cell: CellId, entry: FileEntry, *, with_sha256: bool) -> FileEntry:
     """Read one file in full.
 
     Raises TemporaryError if it has changed since it was listed, and the errors of reading.

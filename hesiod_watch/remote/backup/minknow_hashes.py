@@ -14,14 +14,13 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from hesiod_watch.core.errors import HesiodError
 from hesiod_watch.core.file_entry import file_sizes
 from hesiod_watch.core.minknow_checksums import MinknowChecksums, twin_of
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.naming import display, looks_like_cell
-from hesiod_watch.host.files import checksums, chunks, opened_directory
+from hesiod_watch.host.files import OpenDirectory, checksums, chunks
 from hesiod_watch.runs import cell_files
 
 LARGEST = 256 << 20
@@ -60,7 +59,9 @@ class OutputHashes:
         )
 
 
-def read_output_hashes(directory: int, cell: CellId, names: Iterable[str]) -> OutputHashes:
+def read_output_hashes(
+    directory: OpenDirectory, cell: CellId, names: Iterable[str]
+) -> OutputHashes:
     """Read all MinKNOW checksums of a cell, below the open directory of its run. Raises nothing.
 
     `names` are the cell's regular files.
@@ -123,8 +124,7 @@ def _relative(path: str, cell: CellId) -> str:
 
 
 def compare(
-    landing: Path,
-    run_dir: Path,
+    run: OpenDirectory,
     cell: CellId,
     *,
     at_most: int | None = None,
@@ -137,28 +137,28 @@ def compare(
     """
     files: tuple[str, ...] = ()
     try:
-        with opened_directory(run_dir, landing) as directory:
-            with cell_files.holder(directory, cell, "x") as (inner, _):
-                files = tuple(sorted(filter(_NAME.fullmatch, os.listdir(inner))))
-            if not files:
-                return MinknowChecksums()
-            sizes = file_sizes(cell_files.entries(directory, cell))
-            hashes = read_output_hashes(directory, cell, sizes)
-            found = dict.fromkeys(sizes, "")
-            wanted = sorted(hashes.sha256.keys() & sizes.keys())
-            total, done = sum(sizes[name] for name in wanted), 0
-            for name in wanted if at_most is None or total <= at_most else ():
-                found[name] = sha256_of(directory, cell, name)
-                done += sizes[name]
-                on_progress(done, total)
-            return hashes.judge(found)
+        directory = run.opened()
+        with cell_files.holder(directory, cell, "x") as (inner, _):
+            files = tuple(sorted(filter(_NAME.fullmatch, os.listdir(inner))))
+        if not files:
+            return MinknowChecksums()
+        sizes = file_sizes(cell_files.entries(directory, cell))
+        hashes = read_output_hashes(directory, cell, sizes)
+        found = dict.fromkeys(sizes, "")
+        wanted = sorted(hashes.sha256.keys() & sizes.keys())
+        total, done = sum(sizes[name] for name in wanted), 0
+        for name in wanted if at_most is None or total <= at_most else ():
+            found[name] = sha256_of(directory, cell, name)
+            done += sizes[name]
+            on_progress(done, total)
+        return hashes.judge(found)
     except (HesiodError, OSError) as error:
         return MinknowChecksums(
             files, problem=f"the cell cannot be compared with them: {display(str(error))}"
         )
 
 
-def sha256_of(directory: int, cell: CellId, name: str) -> str:
+def sha256_of(directory: OpenDirectory, cell: CellId, name: str) -> str:
     """SHA-256 of a file of a cell, read from its disk; "" if it cannot be read."""
     try:
         with cell_files.opened(directory, cell, name) as descriptor:

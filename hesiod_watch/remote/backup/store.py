@@ -23,7 +23,7 @@ from hesiod_watch.core.inventory import names_given, read_files
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host.command import CommandRunner, run
-from hesiod_watch.host.files import opened_directory, regular
+from hesiod_watch.host.files import OpenDirectory, regular
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup import queries
 from hesiod_watch.remote.backup.local_files import (
@@ -125,7 +125,8 @@ class BackupStore(RemoteDirectory):
                 options=("--backup", f"--backup-dir={superseded}"),
                 always=("--ignore-times",) if ignore_times else (),
             )
-            with opened_directory(source, below) as descriptor:
+            with OpenDirectory(source, below).opened() as opened:
+                descriptor = opened.descriptor
                 log.line(f"{self.backup.name}: {number_of(len(names), 'file')} to {directory}")
                 copy_files(
                     self.endpoint,

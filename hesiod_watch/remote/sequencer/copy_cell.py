@@ -36,7 +36,7 @@ from hesiod_watch.core.location import run_in
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host.command import CommandRunner, run
-from hesiod_watch.host.files import opened_directory
+from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.connection import connected
 from hesiod_watch.remote.directory import RemoteDirectory
@@ -64,7 +64,7 @@ def copy_cell(
     upstream: UpstreamSettings,
     run_location: str,
     cell: CellId,
-    landing_run: Path,
+    landing_run: OpenDirectory,
     *,
     landing: Path,
     log: Path,
@@ -88,14 +88,12 @@ def copy_cell(
         location = run_in(upstream.place, run_location)
         if why := naming.library_problem(cell.library) or naming.cell_problem(cell.name):
             raise PermanentError(f"{naming.display(str(cell))} is not copied: {why}")
-        relative = landing_run.relative_to(landing)
-        with (
-            opened_directory(landing_run, landing, make=True) as directory,
-            connected(upstream, runner, stop) as endpoint,
-        ):
+        relative = landing_run.path.relative_to(landing)
+        landing_run.opened()
+        with connected(upstream, runner, stop) as endpoint:
             source = RemoteDirectory(endpoint, location)
             copying = _CellCopy(
-                source, upstream, cell, relative, directory, say, on_progress, nice, settled
+                source, upstream, cell, relative, landing_run, say, on_progress, nice, settled
             )
             verified = copying.copy_until_stable()
             return CopyResult("done", "", verified, copying.files if verified else {})
@@ -116,7 +114,7 @@ class _CellCopy:
     upstream: UpstreamSettings
     cell: CellId
     relative: Path  # the run's directory in the landing area
-    directory: int  # descriptor of the run's directory
+    directory: OpenDirectory  # the run's directory
     log: RunLog
     on_progress: Callable[[int, int], None] | None
     nice: int
@@ -321,7 +319,7 @@ class _CellCopy:
             endpoint,
             command,
             [f"{self.cell}/{name}" for name in names],
-            self.directory,
+            self.directory.descriptor,
             largest=max(source.entries[name].size for name in names),
             log=self.log,
             label=str(self.cell),

@@ -114,6 +114,7 @@ from hesiod_watch.runs.flags.output_owner import (
     identify,
     read_record,
 )
+from hesiod_watch.runs.flags.pipeline import Pipeline
 from hesiod_watch.runs.flags.pipeline_owner import find_foreign_maker
 from hesiod_watch.runs.flags.run_facts import (
     adopt,

@@ -37,11 +37,12 @@ from hesiod_watch.core.records import record_in
 from hesiod_watch.core.results import AttemptEnd
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.host import process
-from hesiod_watch.host.files import directory, replace_whole, sync_directory
+from hesiod_watch.host.files import replace_whole, sync_directory
 from hesiod_watch.host.locks import alone_on_this_host
 from hesiod_watch.rules.liveness import Judge
-from hesiod_watch.runs.flags.flag_files import create, line, parse_owner, read
+from hesiod_watch.runs.flags.flag_files import create, line, parse_owner
 from hesiod_watch.runs.flags.listing import FlagListing, read_flags
+from hesiod_watch.runs.flags.pipeline import Pipeline
 
 AttemptOutcome = Literal["done", "failed"]
 
@@ -54,7 +55,7 @@ def attempt_lock(
 
 
 def begin_attempt(
-    pipeline: Path,
+    pipeline: Pipeline,
     work: str,
     owner: Owner,
     *,
@@ -83,10 +84,10 @@ def begin_attempt(
     # attempt before is over and this one is ours, so the flag of that attempt is deleted.
     for outcome in ("done", "failed"):
         with suppress(OSError):
-            (pipeline / f"{work}.{outcome}").unlink()
+            os.unlink(f"{work}.{outcome}", dir_fd=pipeline.descriptor)
 
 
-def _take_over(pipeline: Path, work: str, owner: Owner, judge: Judge) -> None:
+def _take_over(pipeline: Pipeline, work: str, owner: Owner, judge: Judge) -> None:
     """Make room for the next attempt after one that ended or whose owner is proven dead."""
     name = f"{work}.started"
     with translated(f"cannot read {pipeline}"):
@@ -104,7 +105,7 @@ def _take_over(pipeline: Path, work: str, owner: Owner, judge: Judge) -> None:
 
 @contextmanager
 def _right_to_end(
-    pipeline: Path, work: str, listing: FlagListing, owner: Owner, judge: Judge
+    pipeline: Pipeline, work: str, listing: FlagListing, owner: Owner, judge: Judge
 ) -> Iterator[bool]:
     """Right to end the attempt in `listing`; False if its flag has disappeared.
 
@@ -119,35 +120,35 @@ def _right_to_end(
             create(pipeline, right.flag, owner)
         except FlagUnknown:
             # Another process may have made the flag and deleted it when it had ended the attempt.
-            if _is_there(pipeline / started, listing.text(started)):
+            if _is_there(pipeline, started, listing.text(started)):
                 raise
             raise FlagExists(f"{pipeline / started}: another process has ended it") from None
-        yield _is_there(pipeline / started, listing.text(started))
+        yield _is_there(pipeline, started, listing.text(started))
         used = {right.flag, *listing.take_over_flags(work)}
     finally:
-        if _ours(pipeline / right.flag, owner):
+        if _ours(pipeline, right.flag, owner):
             for name in used:
                 with suppress(OSError):
-                    (pipeline / name).unlink()
+                    os.unlink(name, dir_fd=pipeline.descriptor)
 
 
-def _is_there(started: Path, text: str | None) -> bool:
+def _is_there(pipeline: Pipeline, name: str, text: str | None) -> bool:
     """Whether the attempt whose flag had this text is still under way.
 
     Raises FlagExists if another attempt is; TemporaryError, PermanentError.
     """
-    with translated(f"cannot read {started}"):
+    with translated(f"cannot read {pipeline / name}"):
         try:
-            found = read(None, started)
+            found = pipeline.read(name)
         except FileNotFoundError:
             return False
     if found.text != text:
-        raise FlagExists(f"{started}: another process has begun the next attempt")
+        raise FlagExists(f"{pipeline / name}: another process has begun the next attempt")
     return True
 
 
 def end_attempt(
-    pipeline: Path,
+    pipeline: Pipeline,
     work: str,
     owner: Owner,
     outcome: AttemptOutcome,
@@ -162,8 +163,8 @@ def end_attempt(
     TemporaryError, PermanentError.
     """
     started, ended = f"{work}.started", f"{work}.{outcome}"
-    if not _ours(pipeline / started, owner):
-        return _ours(pipeline / ended, owner)  # a rename whose response was lost
+    if not _ours(pipeline, started, owner):
+        return _ours(pipeline, ended, owner)  # a rename whose response was lost
     if record:
         reason = {"reason": record["reason"]} if "reason" in record else {}
         _replace_flag(pipeline, started, {**record, **_owner_record(owner), **reason})
@@ -172,7 +173,7 @@ def end_attempt(
 
 
 def end_dead_attempt(
-    pipeline: Path,
+    pipeline: Pipeline,
     work: str,
     pid: int,
     reason: str,
@@ -195,7 +196,7 @@ def end_dead_attempt(
             return False
         end = AttemptEnd(reason, needs_person=False, ended=process.iso_now(), died=True)
         with _right_to_end(pipeline, work, listing, me, judge):
-            record = {**record_in(read(None, pipeline / name).text), **end.record()}
+            record = {**record_in(pipeline.read(name).text), **end.record()}
             return end_attempt(pipeline, work, owner, "failed", record)
     return False
 
@@ -205,21 +206,22 @@ def _owner_record(owner: Owner) -> dict[str, object]:
     return content
 
 
-def _replace_flag(pipeline: Path, name: str, record: Mapping[str, object]) -> None:
+def _replace_flag(pipeline: Pipeline, name: str, record: Mapping[str, object]) -> None:
     """Replace a flag of ours by one with more content, whole or not at all."""
-    with translated(f"cannot write {pipeline / name}"), directory(pipeline) as parent:
-        replace_whole(parent, name, line(record))
+    with translated(f"cannot write {pipeline / name}"):
+        replace_whole(pipeline.descriptor, name, line(record))
 
 
-def _ours(path: Path, owner: Owner) -> bool:
+def _ours(pipeline: Pipeline, name: str, owner: Owner) -> bool:
     try:
-        found = parse_owner(read(None, path).text)
+        found = parse_owner(pipeline.read(name).text)
     except OSError:
         return False
     return found is not None and found.token == owner.token
 
 
-def _rename(pipeline: Path, old: str, new: str) -> None:
-    with translated(f"cannot rename {pipeline / old} to {new}"), directory(pipeline) as parent:
+def _rename(pipeline: Pipeline, old: str, new: str) -> None:
+    with translated(f"cannot rename {pipeline / old} to {new}"):
+        parent = pipeline.descriptor
         os.rename(old, new, src_dir_fd=parent, dst_dir_fd=parent)
         sync_directory(parent)

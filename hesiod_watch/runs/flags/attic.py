@@ -23,12 +23,13 @@ from hesiod_watch.host.files import directory, sync_directory, write_new
 from hesiod_watch.runs.flags import names
 from hesiod_watch.runs.flags.flag_files import create, line
 from hesiod_watch.runs.flags.listing import FlagListing, read_flags
+from hesiod_watch.runs.flags.pipeline import Pipeline
 
 WHY = "why"
 
 
 def archive_flags(
-    pipeline: Path,
+    pipeline: Pipeline,
     stem: str | None,
     *,
     why: str,
@@ -62,10 +63,8 @@ def archive_flags(
         pass  # an existing flag keeps other processes away just as well
     else:
         moving = [*(name for name in moving if name != lock), lock]
-    with (
-        translated(f"cannot move flags of {pipeline} to the attic"),
-        directory(pipeline) as parent,
-    ):
+    with translated(f"cannot move flags of {pipeline} to the attic"):
+        parent = pipeline.descriptor
         with suppress(FileExistsError):
             os.mkdir(names.ATTIC, 0o775, dir_fd=parent)
         with directory(names.ATTIC, parent) as attic:
@@ -78,7 +77,7 @@ def archive_flags(
                 sync_directory(destination)
             sync_directory(attic)
         sync_directory(parent)
-    return pipeline / names.ATTIC / archive
+    return pipeline.path / names.ATTIC / archive
 
 
 def _make_archive(attic: int) -> str:

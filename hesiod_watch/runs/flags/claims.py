@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from hesiod_watch.core.action_kinds import PROCESS
 from hesiod_watch.core.errors import FlagExists, FlagUnknown, HesiodError
@@ -19,11 +18,12 @@ from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs.flags import names
 from hesiod_watch.runs.flags.flag_files import create
 from hesiod_watch.runs.flags.listing import FlagListing, read_flags
+from hesiod_watch.runs.flags.pipeline import Pipeline
 
 logger = logging.getLogger(__name__)
 
 
-def claim_cell(pipeline: Path, stem: str, owner: Owner, *, judge: Judge) -> None:
+def claim_cell(pipeline: Pipeline, stem: str, owner: Owner, *, judge: Judge) -> None:
     """Claim a cell for processing under `owner.epoch`; a worker may be started on return.
 
     Lists the flags before, to avoid claims that cannot succeed. Lists them again after, because
@@ -42,7 +42,7 @@ def claim_cell(pipeline: Path, stem: str, owner: Owner, *, judge: Judge) -> None
     _create_unless(refuse, pipeline, stem, owner, names.started(stem, owner.epoch))
 
 
-def record_worker(pipeline: Path, stem: str, owner: Owner) -> None:
+def record_worker(pipeline: Pipeline, stem: str, owner: Owner) -> None:
     """Record this process as the worker of the claim `owner.epoch`; it may begin on return.
 
     Call it once, before anything else is done for the cell. Raises FlagExists when a worker exists
@@ -59,7 +59,7 @@ def record_worker(pipeline: Path, stem: str, owner: Owner) -> None:
 
 
 def _create_unless(
-    refuse: Callable[[FlagListing], None], pipeline: Path, stem: str, owner: Owner, name: str
+    refuse: Callable[[FlagListing], None], pipeline: Pipeline, stem: str, owner: Owner, name: str
 ) -> None:
     """Create one flag of a claim, unless `refuse` raises for a listing before or after that.
 
@@ -83,7 +83,7 @@ def _create_unless(
         raise
 
 
-def release_claim(pipeline: Path, stem: str, owner: Owner, *, why: str = "") -> None:
+def release_claim(pipeline: Pipeline, stem: str, owner: Owner, *, why: str = "") -> None:
     """Record that this process does not work, or no longer works, under `owner.epoch`.
 
     Two callers use it: a decider whose worker cannot have begun (it was not started, or ended
@@ -99,7 +99,7 @@ def release_claim(pipeline: Path, stem: str, owner: Owner, *, why: str = "") -> 
         logger.debug("claim is released already", extra=fields(cell=stem, why=error))
 
 
-def record_death(pipeline: Path, stem: str, owner: Owner, end: str, code: int) -> str:
+def record_death(pipeline: Pipeline, stem: str, owner: Owner, end: str, code: int) -> str:
     """Record that the worker of our claim ended without a result; returns the sentence about it.
 
     `end` says how it ended (`worker_exit`). Returns "" and records nothing if a flag explains the
@@ -126,7 +126,7 @@ def record_death(pipeline: Path, stem: str, owner: Owner, end: str, code: int) -
     return reason
 
 
-def reason_to_stop(pipeline: Path, stem: str, owner: Owner) -> str:
+def reason_to_stop(pipeline: Pipeline, stem: str, owner: Owner) -> str:
     """Reason why the worker of `owner.epoch` must not publish; "" if it may.
 
     A worker asks this before it publishes a file and before it makes `done`. One new listing
@@ -148,7 +148,7 @@ def _process_of(owner: Owner) -> tuple[str, str, int]:
     return owner.token, owner.host, owner.pid
 
 
-def _refuse(listing: FlagListing, pipeline: Path, stem: str, epoch: int) -> None:
+def _refuse(listing: FlagListing, pipeline: Pipeline, stem: str, epoch: int) -> None:
     """Raise FlagExists for any flag that forbids every process to claim or begin this epoch."""
     if listing.stripped(stem):
         raise FlagExists(
@@ -168,7 +168,7 @@ def _refuse(listing: FlagListing, pipeline: Path, stem: str, epoch: int) -> None
 
 
 def _refuse_beside_a_worker(
-    listing: FlagListing, pipeline: Path, stem: str, epoch: int, judge: Judge
+    listing: FlagListing, pipeline: Pipeline, stem: str, epoch: int, judge: Judge
 ) -> None:
     for attempt in listing.epochs(stem):
         if attempt.may_work:
@@ -179,13 +179,13 @@ def _refuse_beside_a_worker(
                 )
 
 
-def _refuse_without_claim(listing: FlagListing, pipeline: Path, stem: str, epoch: int) -> None:
+def _refuse_without_claim(listing: FlagListing, pipeline: Pipeline, stem: str, epoch: int) -> None:
     name = names.started(stem, epoch)
     if not listing.has(name):
         raise FlagExists(f"{pipeline / name}: missing; a person has withdrawn this attempt")
 
 
-def _release_if_possible(pipeline: Path, stem: str, owner: Owner, *, why: str) -> None:
+def _release_if_possible(pipeline: Pipeline, stem: str, owner: Owner, *, why: str) -> None:
     try:
         release_claim(pipeline, stem, owner, why=why)
     except (HesiodError, OSError) as error:

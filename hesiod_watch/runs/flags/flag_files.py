@@ -26,8 +26,8 @@ from hesiod_watch.core.records import record_in
 from hesiod_watch.core.system_errors import NotRegularFile, translated
 from hesiod_watch.host.files import (
     TEMPORARY,
+    OpenDirectory,
     chunks,
-    directory,
     regular,
     sync_directory,
     write_new,
@@ -89,8 +89,8 @@ def owner_of(record: Mapping[str, object]) -> Owner | None:
     return Owner(**{"token": "", **known}) if known else None
 
 
-def create(pipeline: Path, name: str, record: Mapping[str, object] | Owner) -> None:
-    """Create the flag `name` in `pipeline` with `record` as one line of JSON, or raise.
+def create(place: OpenDirectory, name: str, record: Mapping[str, object] | Owner) -> None:
+    """Create the flag `name` in `place` with `record` as one line of JSON, or raise.
 
     On return it is fsynced and visible to every process. If it raises, no flag was made, except for
     FlagUnknown. A mapping without a `token` gets a random one. The same `Owner` may be used again
@@ -98,19 +98,21 @@ def create(pipeline: Path, name: str, record: Mapping[str, object] | Owner) -> N
 
     Raises FlagExists (names the owner of the existing flag), FlagUnknown (sent, without a verdict:
     not ours until there is one), TemporaryError (no space, read-only, a server that does not
-    answer) or PermanentError.
+    answer, another directory at the path of `place`) or PermanentError.
     """
-    create_file(pipeline, name, line(record))
+    create_file(place, name, line(record))
 
 
-def create_file(pipeline: Path, name: str, body: bytes) -> None:
+def create_file(place: OpenDirectory, name: str, body: bytes) -> None:
     """Create the file `name` with `body`, in the same way and with the same errors as `create`."""
     if name in {"", ".", ".."} or name.startswith(".") or "/" in name or "\0" in name:
         raise ValueError(f"{name!r} is no name for a flag")
-    path = pipeline / name
+    path = place / name
     if len(body) > LARGEST:
         raise PermanentError(f"{path}: a flag of {len(body)} bytes is too large to be read back")
-    with translated(f"cannot create {path}"), directory(pipeline) as parent:
+    with translated(f"cannot create {path}"):
+        parent = place.descriptor
+        place.require_in_place()
         refusal = publish(parent, name, body)
         _read_back(parent, path, body, refusal)
         try:

@@ -12,10 +12,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from hesiod_watch.core.action_kinds import STRIP, ActionKind
 from hesiod_watch.core.errors import PermanentError
@@ -30,10 +28,10 @@ from hesiod_watch.core.ownership import (
 )
 from hesiod_watch.core.records import record_in
 from hesiod_watch.core.results import StripRecord
-from hesiod_watch.host.files import directory
 from hesiod_watch.rules.liveness import Judge, same_process
 from hesiod_watch.runs.flags import names
-from hesiod_watch.runs.flags.flag_files import FlagContent, read
+from hesiod_watch.runs.flags.flag_files import FlagContent
+from hesiod_watch.runs.flags.pipeline import Pipeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ class TakeOver:
 class FlagListing:
     """One listing by `read_flags`: names of one moment; contents are read at first use and kept."""
 
-    def __init__(self, pipeline: Path, found: Mapping[str, bool]) -> None:
+    def __init__(self, pipeline: Pipeline, found: Mapping[str, bool]) -> None:
         """`found`: every name that is not hidden, and whether it is a regular file."""
         self._pipeline = pipeline
         self._found = dict(found)
@@ -381,20 +379,20 @@ class FlagListing:
         """Content of a flag, cached; None if it is unreadable or a person has removed it since."""
         if name not in self._contents:
             try:
-                self._contents[name] = read(None, self._pipeline / name)
+                self._contents[name] = self._pipeline.read(name)
             except OSError:
                 self._contents[name] = None
         return self._contents[name]
 
     def _is_empty(self, name: str) -> bool:
         try:
-            return (self._pipeline / name).lstat().st_size == 0
+            return self._pipeline.status(name).st_size == 0
         except OSError:
             return False
 
     def _mtime(self, name: str) -> float:
         try:
-            return (self._pipeline / name).lstat().st_mtime
+            return self._pipeline.status(name).st_mtime
         except OSError:
             return 0.0
 
@@ -414,19 +412,15 @@ def _attempt_key(content: FlagContent | None) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
-def read_flags(pipeline: Path) -> FlagListing:
+def read_flags(pipeline: Pipeline) -> FlagListing:
     """List `pipeline` once.
 
     Raises FileNotFoundError if the directory does not exist. Raises PermanentError, with the
-    reason, if it is a symlink, no directory, or cannot be listed.
+    reason, if it is a symlink, no directory, was exchanged, or cannot be listed.
     """
     try:
-        found = pipeline.lstat()
-        if stat.S_ISLNK(found.st_mode):
-            raise PermanentError(
-                f"{pipeline}: is a symlink; flags are kept in a real directory of the run"
-            )
-        with directory(pipeline) as descriptor, os.scandir(descriptor) as entries:
+        pipeline.require_present()
+        with os.scandir(pipeline.descriptor) as entries:
             names_found = {
                 entry.name: entry.is_file(follow_symlinks=False)
                 for entry in entries

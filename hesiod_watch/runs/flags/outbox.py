@@ -22,18 +22,18 @@ import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from hesiod_watch.core.errors import FlagExists
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.queued_messages import Outbox, OutboxMessage
 from hesiod_watch.core.records import record_in
 from hesiod_watch.core.system_errors import translate, translated
-from hesiod_watch.host.files import TEMPORARY, directory, sync_directory
+from hesiod_watch.host.files import TEMPORARY, OpenDirectory, sync_directory
 from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs.flags import names
 from hesiod_watch.runs.flags.flag_files import LARGEST, create, create_file, read
 from hesiod_watch.runs.flags.listing import FlagListing
+from hesiod_watch.runs.flags.pipeline import Pipeline
 
 PAST = "past"
 KINDS = ("comment", "reply")
@@ -47,7 +47,7 @@ _TOKEN = re.compile(r"[0-9a-f]{32}")
 
 
 def read_outbox(
-    pipeline: Path, listing: FlagListing, channels: Collection[str], judge: Judge
+    pipeline: Pipeline, listing: FlagListing, channels: Collection[str], judge: Judge
 ) -> Outbox | None:
     """Read the outbox; None if there is none. Reads only messages that one of `channels` lacks.
 
@@ -58,7 +58,7 @@ def read_outbox(
     last_attempt = listing.attempt(names.NOTIFY, judge)
     ticket = read_ticket(pipeline)[0] if listing.has(names.TICKET) else None
     try:
-        found = _OutboxFiles(pipeline / names.MESSAGES)
+        found = _OutboxFiles(pipeline.open(names.MESSAGES))
         past = found.past()
     except OSError as error:
         problem = f"{pipeline / names.MESSAGES}: cannot be read: {error.strerror}"
@@ -87,31 +87,32 @@ def read_outbox(
     )
 
 
-def read_messages(pipeline: Path) -> tuple[OutboxMessage, ...]:
+def read_messages(pipeline: Pipeline) -> tuple[OutboxMessage, ...]:
     """Read every message that has a number, in order.
 
     Raises FileNotFoundError, TemporaryError or PermanentError.
     """
     try:
-        return tuple(_OutboxFiles(pipeline / names.MESSAGES).messages_above(after=0))
+        return tuple(_OutboxFiles(pipeline.open(names.MESSAGES)).messages_above(after=0))
     except FileNotFoundError:
         raise
     except OSError as error:
         raise translate(error, f"cannot read {pipeline / names.MESSAGES}") from error
 
 
-def begin_outbox(pipeline: Path, past: Iterable[str]) -> bool:
+def begin_outbox(pipeline: Pipeline, past: Iterable[str]) -> bool:
     """Create an outbox for a run without one; True if this process created it.
 
     `past` are keys of events that are not reported any more. Their list is written first, under a
     name of its own, so that an outbox is never visible without it. Raises HesiodError.
     """
     prepared = f"{TEMPORARY}{names.MESSAGES}.{secrets.token_hex(8)}"
-    with translated(f"cannot make {pipeline / names.MESSAGES}"), directory(pipeline) as parent:
+    with translated(f"cannot make {pipeline / names.MESSAGES}"):
+        parent = pipeline.descriptor
         os.mkdir(prepared, 0o775, dir_fd=parent)
         try:
             create(
-                pipeline / prepared,
+                pipeline.open(prepared),
                 PAST,
                 {"reason": "from before this run had messages", "keys": sorted(past)},
             )
@@ -125,7 +126,7 @@ def begin_outbox(pipeline: Path, past: Iterable[str]) -> bool:
         return won
 
 
-def put_message(pipeline: Path, key: str, record: Mapping[str, object]) -> bool:
+def put_message(pipeline: Pipeline, key: str, record: Mapping[str, object]) -> bool:
     """Write the message `key` unless it exists, and give it a number; True if we wrote it.
 
     `record` needs event, channels, text and time; a token is added. Raises TemporaryError or
@@ -133,7 +134,7 @@ def put_message(pipeline: Path, key: str, record: Mapping[str, object]) -> bool:
     """
     if not _KEY.fullmatch(key) or key == PAST:
         raise ValueError(f"{key!r} is not the key of a message")
-    messages = pipeline / names.MESSAGES
+    messages = pipeline.open(names.MESSAGES)
     text = str(record["text"])
     if len(text) > LONGEST_TEXT:
         record = {**record, "text": f"{text[:LONGEST_TEXT]}\n(cut here)"}
@@ -149,10 +150,11 @@ def put_message(pipeline: Path, key: str, record: Mapping[str, object]) -> bool:
     return made
 
 
-def number(pipeline: Path, key: str) -> int:
+def number(pipeline: Pipeline, key: str) -> int:
     """Number of a message; gives it one if it has none. Raises TemporaryError, PermanentError."""
-    place = pipeline / names.MESSAGES
-    with translated(f"cannot give a number to {place / key}"), directory(place) as parent:
+    place = pipeline.open(names.MESSAGES)
+    with translated(f"cannot give a number to {place / key}"):
+        parent = place.descriptor
         while True:
             found = _OutboxFiles(place)
             if given := found.numbers.get(key):
@@ -164,21 +166,21 @@ def number(pipeline: Path, key: str) -> int:
 
 
 def mark_delivered(
-    pipeline: Path, message: OutboxMessage, channel: str, record: Mapping[str, object]
+    pipeline: Pipeline, message: OutboxMessage, channel: str, record: Mapping[str, object]
 ) -> None:
     """Record that a channel has everything up to this message.
 
     Raises what `create` raises, except FlagExists.
     """
     with suppress(FlagExists):
-        create(pipeline / names.MESSAGES, f"{message.number:04d}.{channel}.delivered", record)
+        create(pipeline.open(names.MESSAGES), f"{message.number:04d}.{channel}.delivered", record)
 
 
-def read_ticket(pipeline: Path) -> tuple[int | None, str]:
+def read_ticket(pipeline: Pipeline) -> tuple[int | None, str]:
     """Number of the run's ticket, and the reason if its file exists without a number."""
     path = pipeline / names.TICKET
     try:
-        text = (read(None, path).text or "").strip()
+        text = (pipeline.read(names.TICKET).text or "").strip()
     except FileNotFoundError:
         return None, ""
     except OSError as error:
@@ -191,7 +193,7 @@ def read_ticket(pipeline: Path) -> tuple[int | None, str]:
     )
 
 
-def write_ticket(pipeline: Path, ticket: int) -> None:
+def write_ticket(pipeline: Pipeline, ticket: int) -> None:
     """Record the run's ticket, unless one is recorded. Raises as `create`, except FlagExists."""
     with suppress(FlagExists):
         create_file(pipeline, names.TICKET, f"{ticket}\n".encode())
@@ -200,16 +202,16 @@ def write_ticket(pipeline: Path, ticket: int) -> None:
 class _OutboxFiles:
     """One listing of an outbox. Raises OSError."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: OpenDirectory) -> None:
         self.place = place
         self.keys: set[str] = set()
         self.delivered: dict[str, int] = {}
         self.highest = 0  # highest number in use
         self._targets: list[tuple[int, str]] = []
         self._has_past = False
-        with directory(place) as descriptor, os.scandir(descriptor) as entries:
+        with os.scandir(place.descriptor) as entries:
             for entry in entries:
-                self._take(entry, descriptor)
+                self._take(entry, place.descriptor)
         # The lowest number of each key, without keys whose message a person has removed.
         self.numbers = {
             key: number for number, key in sorted(self._targets, reverse=True) if key in self.keys
@@ -239,13 +241,13 @@ class _OutboxFiles:
     def holds_message(self, key: str) -> bool:
         """Whether a file is a message, and not another file that a person put there."""
         with suppress(OSError):
-            return record_in(read(None, self.place / key).text).get("key") == key
+            return record_in(read(self.place.descriptor, key).text).get("key") == key
         return False
 
     def past(self) -> set[str]:
         if not self._has_past:
             return set()
-        keys = record_in(read(None, self.place / PAST).text).get("keys")
+        keys = record_in(read(self.place.descriptor, PAST).text).get("keys")
         return {str(key) for key in keys} if isinstance(keys, list) else set()
 
 
@@ -270,9 +272,9 @@ def _move_into_place(parent: int, prepared: str) -> bool:
     return True
 
 
-def _read_message(place: Path, number: int, key: str) -> OutboxMessage:
+def _read_message(place: OpenDirectory, number: int, key: str) -> OutboxMessage:
     try:
-        content = read(None, place / key)
+        content = read(place.descriptor, key)
     except OSError as error:
         return OutboxMessage(
             number, key, problem=f"{place / key}: cannot be read: {error.strerror}"

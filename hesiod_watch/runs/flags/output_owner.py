@@ -23,6 +23,7 @@ from hesiod_watch.core.records import record_in
 from hesiod_watch.core.system_errors import translate
 from hesiod_watch.host.files import (
     TEMPORARY,
+    OpenDirectory,
     directory,
     make_link,
     replace_whole,
@@ -30,6 +31,7 @@ from hesiod_watch.host.files import (
 )
 from hesiod_watch.runs.flags import names
 from hesiod_watch.runs.flags.flag_files import publish, read
+from hesiod_watch.runs.flags.pipeline import Pipeline
 
 BACK_LINK = "rundata"
 OWNER_FILE = ".owner.json"
@@ -50,22 +52,19 @@ class RunIdentity:
         return self.inode, self.linked
 
 
-def identify(run_dir: Path) -> RunIdentity | None:
-    """Identity of the run at this path; None if there is no directory. Raises OSError."""
+def identify(run: OpenDirectory) -> RunIdentity | None:
+    """Identity of a run; None if there is no directory. Raises OSError."""
     try:
-        with directory(run_dir) as descriptor:
-            return identity_of(descriptor)
+        return identity_of(Pipeline(run))
     except FileNotFoundError:
         return None
 
 
-def identity_of(run: int) -> RunIdentity:
-    """Identity of the run whose directory is open as `run`. Raises OSError."""
-    found = os.fstat(run)
+def identity_of(pipeline: Pipeline) -> RunIdentity:
+    """Identity of the run with this `pipeline/`, which may be missing. Raises OSError."""
+    found = os.fstat(pipeline.run.descriptor)
     try:
-        linked = os.stat(
-            f"{names.PIPELINE}/{names.OUTPUT}", dir_fd=run, follow_symlinks=False
-        ).st_ctime_ns
+        linked = pipeline.status(names.OUTPUT).st_ctime_ns
     except (FileNotFoundError, NotADirectoryError):
         linked = 0
     return RunIdentity(found.st_dev, found.st_ino, linked)

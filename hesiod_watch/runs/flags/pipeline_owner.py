@@ -19,20 +19,20 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Collection
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from hesiod_watch.core.naming import display
-from hesiod_watch.host.files import directory
 from hesiod_watch.host.runlog import quoted
 from hesiod_watch.runs.flags import names
+from hesiod_watch.runs.flags.pipeline import Pipeline
 from hesiod_watch.runs.flags.run_facts import find_output
 
 _COUNTED = (names.UPSTREAM, names.OUTPUT, names.TICKET, names.MESSAGES)
 """Names in `pipeline/` that decide where data and messages are sent."""
 
 
-def find_foreign_maker(pipeline: Path, output_root: Path, owners: Collection[int] = ()) -> str:
+def find_foreign_maker(pipeline: Pipeline, output_root: Path, owners: Collection[int] = ()) -> str:
     """Sentence about an account that made `pipeline/` and is not trusted; "" if there is none.
 
     `owners`: further trusted user ids. A `pipeline/` that is missing, or that cannot be opened and
@@ -48,7 +48,7 @@ def find_foreign_maker(pipeline: Path, output_root: Path, owners: Collection[int
     if not foreign:
         return ""
     what, uid = foreign[0]
-    place = quoted(str(pipeline.parent / what))
+    place = quoted(str(pipeline.run / what))
     ours = "".join(str(each) for each in _owner(output_root)) or str(os.geteuid())
     return (
         f"{what} was made by {_user(uid)}, who is not in landing_owners; nothing is"
@@ -57,19 +57,16 @@ def find_foreign_maker(pipeline: Path, output_root: Path, owners: Collection[int
     )
 
 
-def _makers(pipeline: Path) -> dict[int, str]:
+def _makers(pipeline: Pipeline) -> dict[int, str]:
     """Owners of `pipeline/` and of the names in it that count, each with the first such name."""
     made: dict[int, str] = {}
-    with ExitStack() as stack:
-        try:
-            descriptor = stack.enter_context(directory(pipeline))
-        except OSError:
-            return made
-        made[os.fstat(descriptor).st_uid] = f"{names.PIPELINE}/"
-        for name in _COUNTED:
-            with suppress(FileNotFoundError):
-                found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-                made.setdefault(found.st_uid, f"{names.PIPELINE}/{name}")
+    try:
+        made[os.fstat(pipeline.descriptor).st_uid] = f"{names.PIPELINE}/"
+    except OSError:
+        return made
+    for name in _COUNTED:
+        with suppress(FileNotFoundError):
+            made.setdefault(pipeline.status(name).st_uid, f"{names.PIPELINE}/{name}")
     return made
 
 

@@ -14,11 +14,12 @@ import yaml
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.system_errors import translated
-from hesiod_watch.host.files import directory, make_link, sync_directory, write_new
+from hesiod_watch.host.files import OpenDirectory, directory, make_link, sync_directory, write_new
 from hesiod_watch.host.runlog import quoted
 from hesiod_watch.runs.flags import names, output_owner
-from hesiod_watch.runs.flags.flag_files import publish, read
+from hesiod_watch.runs.flags.flag_files import publish
 from hesiod_watch.runs.flags.output_owner import ForeignOwner
+from hesiod_watch.runs.flags.pipeline import Pipeline
 
 PIPELINE = names.PIPELINE
 _PREPARED = ".pipeline.tmp."
@@ -27,8 +28,8 @@ LONGEST_TYPE = 100
 """Characters in the name of a type."""
 
 
-def adopt(run_dir: Path, upstream: str, output: Path, run_type: str = "") -> bool:
-    """Create `run_dir/pipeline` with upstream, type and output link, whole or not at all.
+def adopt(run: OpenDirectory, upstream: str, output: Path, run_type: str = "") -> bool:
+    """Create `pipeline/` in the run, with upstream, type and output link, whole or not at all.
 
     True: this process created it. False: something of that name exists already, even if it is an
     empty directory that a person made; then the run is not ours. Raises TemporaryError or
@@ -36,10 +37,12 @@ def adopt(run_dir: Path, upstream: str, output: Path, run_type: str = "") -> boo
     """
     if not upstream.strip() or len(upstream.strip().splitlines()) != 1:
         raise PermanentError(
-            f"{run_dir}: {upstream!r} cannot be recorded as its upstream: it must be one line"
+            f"{run}: {upstream!r} cannot be recorded as its upstream: it must be one line"
         )
     prepared = _PREPARED + secrets.token_hex(16)
-    with translated(f"cannot take up {run_dir}"), directory(run_dir) as parent:
+    with translated(f"cannot take up {run}"):
+        run.require_in_place()
+        parent = run.descriptor
         if _exists(parent, PIPELINE):
             return False
         os.mkdir(prepared, _MODE, dir_fd=parent)
@@ -115,14 +118,14 @@ def _remove(parent: int, prepared: str) -> None:
         os.rmdir(prepared, dir_fd=parent)
 
 
-def read_upstream(pipeline: Path) -> str | None:
+def read_upstream(pipeline: Pipeline) -> str | None:
     """Source of the run: the one line in `upstream`, without blanks around it.
 
     None if the file is missing or does not contain exactly one line: then no process touches the
     run. Bytes that are not UTF-8 are decoded as by `os.fsdecode`.
     """
     try:
-        text = read(None, pipeline / names.UPSTREAM).text
+        text = pipeline.read(names.UPSTREAM).text
     except OSError:
         return None
     lines = (text or "").strip().splitlines()
@@ -134,9 +137,10 @@ def _type_file(run_type: str) -> bytes:
     return f"{comment}\ntype: {run_type}\n".encode()
 
 
-def write_type(pipeline: Path, run_type: str) -> bool:
+def write_type(pipeline: Pipeline, run_type: str) -> bool:
     """Record the type of a run, unless one is recorded: then False. Raises HesiodError."""
-    with translated(f"cannot write {pipeline / names.TYPE}"), directory(pipeline) as parent:
+    with translated(f"cannot write {pipeline / names.TYPE}"):
+        parent = pipeline.descriptor
         refusal = publish(parent, names.TYPE, _type_file(run_type))
         if refusal and not isinstance(refusal, FileExistsError):
             raise refusal
@@ -144,13 +148,13 @@ def write_type(pipeline: Path, run_type: str) -> bool:
         return refusal is None
 
 
-def read_type(pipeline: Path) -> tuple[str, str]:
+def read_type(pipeline: Pipeline) -> tuple[str, str]:
     """Type of a run from `type.yaml`, and the reason if the file exists without a type.
 
     The file is a mapping with a key `type`, as Hesiod writes it.
     """
     try:
-        content = read(None, pipeline / names.TYPE)
+        content = pipeline.read(names.TYPE)
     except FileNotFoundError:
         return "", ""
     except OSError as error:
@@ -177,57 +181,57 @@ class RunOutput:
     foreign: bool = False  # the link leads to a directory that is not this run's
 
 
-def own_output(pipeline: Path, output_root: Path) -> Path:
+def own_output(pipeline: Pipeline, output_root: Path) -> Path:
     """Output directory as `find_output` finds it, before a write: it then records its owner.
 
     Raises HesiodError.
     """
     found = find_output(pipeline, output_root)
     if found.path:
-        with translated(f"cannot read {pipeline.parent}"):
-            run = output_owner.identify(pipeline.parent)
-        if run:
-            output_owner.record_owner(found.path, pipeline.parent, run)
+        with translated(f"cannot read {pipeline.run}"):
+            run = output_owner.identity_of(pipeline)
+        output_owner.record_owner(found.path, pipeline.run.path, run)
         found = find_output(pipeline, output_root)  # another run may have been first
     if found.path is None:
-        raise PermanentError(f"{display(pipeline.parent.name)}: {found.problem}")
+        raise PermanentError(f"{display(pipeline.run.path.name)}: {found.problem}")
     return found.path
 
 
-def log_directory(pipeline: Path, output_root: Path) -> Path | None:
+def log_directory(pipeline: Pipeline, output_root: Path) -> Path | None:
     """Directory of a run's log: its output directory, or the one of its name if the link fails.
 
     None if that is missing or belongs to another run.
     """
     if found := find_output(pipeline, output_root).path:
         return found
-    run_dir, named = pipeline.parent, output_root / pipeline.parent.name
+    run_dir = pipeline.run.path
+    named = output_root / run_dir.name
     try:
-        run = output_owner.identify(run_dir)
+        run = output_owner.identify(pipeline.run)
         return None if output_owner.foreign_owner(named, run_dir, run, output_root) else named
     except OSError:
         return None
 
 
-def find_output(pipeline: Path, output_root: Path) -> RunOutput:
+def find_output(pipeline: Pipeline, output_root: Path) -> RunOutput:
     """Real directory that `output` leads to, or the reason, for a person, why there is none.
 
     It must be below `output_root`, whatever links are on the way, and belong to this run.
     """
     link = pipeline / names.OUTPUT
     try:
-        with directory(pipeline.parent) as run_directory:
-            run = output_owner.identity_of(run_directory)
-        if not stat.S_ISLNK(link.lstat().st_mode):
+        run = output_owner.identity_of(pipeline)
+        if not stat.S_ISLNK(pipeline.status(names.OUTPUT).st_mode):
             return RunOutput(None, f"{link} is not a symlink")
+        text = os.readlink(names.OUTPUT, dir_fd=pipeline.descriptor)
     except FileNotFoundError:
         return RunOutput(None, f"{link} is missing")
     except OSError as error:
         return RunOutput(None, f"{link} cannot be read: {error.strerror}")
     try:
-        target = link.resolve(strict=True)
+        target = (pipeline / text).resolve(strict=True)
     except FileNotFoundError:
-        return RunOutput(None, f"{link} leads to {_target(link)}, which does not exist")
+        return RunOutput(None, f"{link} leads to {text}, which does not exist")
     except RuntimeError:  # Path raises this for a circle before Python 3.13
         return RunOutput(None, f"{link} leads in a circle")
     except OSError as error:
@@ -243,7 +247,7 @@ def find_output(pipeline: Path, output_root: Path) -> RunOutput:
     if not target.is_dir():
         return RunOutput(None, f"{link} leads to {target}, which is not a directory")
     try:
-        other = output_owner.foreign_owner(target, pipeline.parent, run, root)
+        other = output_owner.foreign_owner(target, pipeline.run.path, run, root)
     except OSError as error:
         return RunOutput(
             None, f"{link} leads to {target}, whose run cannot be determined: {error.strerror}"
@@ -268,10 +272,3 @@ def _foreign(link: Path, target: Path, root: Path, other: ForeignOwner) -> str:
         f"{link} leads to {target}, which does not belong to this run: {other.why}; "
         f"to give this run a directory of its own: {step}"
     ) + (f"; if the results there are from this run: {back}" if other.may_be_ours else "")
-
-
-def _target(link: Path) -> str:
-    try:
-        return str(link.readlink())
-    except OSError:
-        return "a target that cannot be read"

@@ -9,12 +9,11 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
 
 from hesiod_watch.core.cell_contents import CellContents, DataKind, FinalSummary
 from hesiod_watch.core.naming import display, is_final_summary, natural_key
 from hesiod_watch.core.system_errors import NotRegularFile
-from hesiod_watch.host.files import read_head
+from hesiod_watch.host.files import OpenDirectory, read_head
 from hesiod_watch.runs.minknow.layout import (
     ALL_KINDS,
     DataFile,
@@ -30,17 +29,17 @@ _ACQUISITION = re.compile(r"(?:.*_)?([0-9a-f]{40}|[0-9a-f]{8})_[0-9]", re.DOTALL
 _SHORT_IDS_IN_NAME = re.compile(r"_([0-9a-f]{8})(?=[_.])")
 
 
-def _summary_entries(cell_dir: Path) -> list[tuple[str, os.stat_result]]:
+def _summary_entries(cell_dir: OpenDirectory) -> list[tuple[str, os.stat_result]]:
     """Names of final_summary files with their lstat, oldest first. Raises OSError."""
     found = []
-    with os.scandir(cell_dir) as entries:
+    with os.scandir(cell_dir.descriptor) as entries:
         for entry in entries:
             if is_final_summary(entry.name):
                 found.append((entry.name, entry.stat(follow_symlinks=False)))
     return sorted(found, key=lambda item: (item[1].st_mtime_ns, natural_key(item[0])))
 
 
-def newest_summary_time(cell_dir: Path) -> float | None:
+def newest_summary_time(cell_dir: OpenDirectory) -> float | None:
     """Time of arrival of the newest final_summary, in seconds since the epoch; None without one.
 
     The change time (ctime) counts, by the clock of this file system. The mtime is by the clock of
@@ -54,7 +53,7 @@ def newest_summary_time(cell_dir: Path) -> float | None:
         return max((_arrived(status) for _, status in _summary_entries(cell_dir)), default=None)
     except OSError:
         try:
-            return _arrived(cell_dir.lstat())
+            return _arrived(cell_dir.status())
         except OSError:
             return None
 
@@ -63,7 +62,7 @@ def _arrived(status: os.stat_result) -> float:
     return max(0.0, status.st_ctime)
 
 
-def fastq_changed(cell_dir: Path) -> int:
+def fastq_changed(cell_dir: OpenDirectory) -> int:
     """Time of the last change in a cell's FASTQ directories: newest mtime in ns; 0 if none.
 
     It needs one stat per directory and none per file, so it does not notice a file that grows.
@@ -72,12 +71,13 @@ def fastq_changed(cell_dir: Path) -> int:
     newest = 0
     try:
         for directory in data_directories(cell_dir, {DataKind.FASTQ}, []):
-            found = Path(directory.path).stat()
+            descriptor = directory.opened.descriptor
+            found = os.fstat(descriptor)
             newest = max(newest, found.st_mtime_ns)
             if found.st_nlink == 2:
                 # Where the file system counts links, 2 means: no sub-directories.
                 continue
-            with os.scandir(directory.path) as entries:
+            with os.scandir(descriptor) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         newest = max(newest, entry.stat(follow_symlinks=False).st_mtime_ns)
@@ -86,23 +86,23 @@ def fastq_changed(cell_dir: Path) -> int:
     return newest
 
 
-def _read_summary(cell_dir: Path, name: str) -> FinalSummary:
+def _read_summary(cell_dir: OpenDirectory, name: str) -> FinalSummary:
     """Read and parse one final_summary; special files are never opened."""
     try:
-        return parse_summary(read_head(cell_dir / name, SUMMARY_MAX_BYTES + 1), name)
+        return parse_summary(read_head(name, SUMMARY_MAX_BYTES + 1, cell_dir.descriptor), name)
     except NotRegularFile:
         return FinalSummary(name, problem=f"{display(name)} is not a regular file and is not read")
     except OSError as error:
         return FinalSummary(name, problem=f"{display(name)} cannot be read: {error.strerror}")
 
 
-def read_summaries(cell_dir: Path) -> tuple[FinalSummary, ...]:
+def read_summaries(cell_dir: OpenDirectory) -> tuple[FinalSummary, ...]:
     """Read every final_summary of a cell, oldest first. Raises OSError if listing fails."""
     return tuple(_read_summary(cell_dir, name) for name, _ in _summary_entries(cell_dir))
 
 
 def read_contents(
-    cell_dir: Path, on_fastq: Callable[[DataFile], None] | None = None
+    cell_dir: OpenDirectory, on_fastq: Callable[[DataFile], None] | None = None
 ) -> CellContents:
     """Count the data files of a cell and read its final_summary files, in one look.
 
@@ -125,7 +125,9 @@ def read_contents(
     except OSError as error:
         if on_fastq:
             raise
-        return CellContents(summaries, readable=False, problem=_unreadable(cell_dir, error))
+        return CellContents(
+            summaries, readable=False, problem=_unreadable(cell_dir, cell_dir, error)
+        )
     for directory in directories:
         seen = on_fastq if directory.kind is DataKind.FASTQ else None
         try:
@@ -139,7 +141,7 @@ def read_contents(
         except OSError as error:
             if seen:
                 raise
-            problem = problem or _unreadable(cell_dir, error)
+            problem = problem or _unreadable(cell_dir, directory.opened, error)
     if problem:
         return CellContents(summaries, dict(counts), readable=False, problem=problem)
     acquisitions = frozenset(filter(None, map(acquisition_in, beginnings)))
@@ -147,8 +149,9 @@ def read_contents(
     return CellContents(summaries, dict(counts), unsummarised, problem=_left_out_sentence(left_out))
 
 
-def _unreadable(cell_dir: Path, error: OSError) -> str:
-    where = display(os.path.relpath(error.filename or cell_dir, cell_dir.parent))
+def _unreadable(cell_dir: OpenDirectory, listed: OpenDirectory, error: OSError) -> str:
+    path = listed.path / error.filename if isinstance(error.filename, str) else listed.path
+    where = display(os.path.relpath(path, cell_dir.path.parent))
     return f"{where} cannot be read: {error.strerror}"
 
 
@@ -192,14 +195,14 @@ def _same_id(one: str, other: str) -> bool:
     return one.startswith(other) or other.startswith(one)
 
 
-def ont_report(cell_dir: Path) -> str | None:
+def ont_report(cell_dir: OpenDirectory) -> str | None:
     """Name of MinKNOW's report: the newest `report_*.html`, else .pdf, else .md; or None.
 
     Its name is not fully predictable: its time and flow cell may differ from the directory's.
     """
     found: dict[str, list[tuple[int, str]]] = {}
     try:
-        with os.scandir(cell_dir) as entries:
+        with os.scandir(cell_dir.descriptor) as entries:
             for entry in entries:
                 stem, _, suffix = entry.name.rpartition(".")
                 if stem.startswith("report_") and entry.is_file(follow_symlinks=False):

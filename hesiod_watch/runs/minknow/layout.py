@@ -13,10 +13,10 @@ import os
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from hesiod_watch.core.cell_contents import DataKind
 from hesiod_watch.core.file_entry import FileEntry
+from hesiod_watch.host.files import OpenDirectory
 
 ALL_KINDS = frozenset(DataKind)
 
@@ -62,19 +62,22 @@ class DataDirectory:
     kind: DataKind
     part: str
     divided: bool  # into pass, fail and skip; only then any sub-directory may be a barcode's
-    name: str
-    path: str
+    opened: OpenDirectory
+
+    @property
+    def name(self) -> str:
+        return self.opened.path.name
 
 
 def data_directories(
-    cell_dir: Path, kinds: Collection[DataKind], left_out: list[str]
+    cell_dir: OpenDirectory, kinds: Collection[DataKind], left_out: list[str]
 ) -> list[DataDirectory]:
     """Directories of a cell in which MinKNOW writes data, sorted by name.
 
     Appends to `left_out` the names of links and files in place of such a directory. Raises OSError.
     """
     found = []
-    with os.scandir(cell_dir) as entries:
+    with os.scandir(cell_dir.descriptor) as entries:
         for entry in entries:
             match = _DATA_DIRECTORY.fullmatch(entry.name)
             if match is None or (kind := DataKind(match[1])) not in kinds:
@@ -85,7 +88,8 @@ def data_directories(
             # Reads that MinKNOW did not divide have not failed its filter, and each output belongs
             # to pass, fail or skip.
             part = match[2] or ("pass" if kind is DataKind.FASTQ else "none")
-            found.append(DataDirectory(kind, part, match[2] is not None, entry.name, entry.path))
+            opened = cell_dir.open(entry.name)
+            found.append(DataDirectory(kind, part, match[2] is not None, opened))
     return sorted(found, key=lambda directory: directory.name)
 
 
@@ -99,7 +103,7 @@ def data_entries(
     """
     suffixes = _SUFFIXES[directory.kind]
     barcodes = []
-    with os.scandir(directory.path) as entries:
+    with os.scandir(directory.opened.descriptor) as entries:
         for entry in entries:
             name = entry.name
             if name[0] == ".":
@@ -112,7 +116,10 @@ def data_entries(
             elif name.endswith(suffixes) or entry.is_symlink():
                 left_out.append(f"{directory.name}/{name}")
     for barcode in sorted(barcodes):
-        with os.scandir(f"{directory.path}/{barcode}") as entries:
+        with (
+            directory.opened.open(barcode) as inner,
+            os.scandir(inner.descriptor) as entries,
+        ):
             for entry in entries:
                 name = entry.name
                 if not name.endswith(suffixes) or name[0] == ".":
@@ -127,11 +134,14 @@ def data_file(directory: DataDirectory, barcode: str | None, found: os.DirEntry[
     """One of `data_entries` with its size and times. Raises OSError."""
     name = "/".join(filter(None, (directory.name, barcode, found.name)))
     status = found.stat(follow_symlinks=False)
-    entry = FileEntry.of_status(name, status, location=found.path)
+    location = f"{directory.opened.path.parent}/{name}"
+    entry = FileEntry.of_status(name, status, location=location)
     return DataFile(directory.kind, directory.part, barcode, entry)
 
 
-def data_files(cell_dir: Path, kinds: Collection[DataKind] = ALL_KINDS) -> Iterator[DataFile]:
+def data_files(
+    cell_dir: OpenDirectory, kinds: Collection[DataKind] = ALL_KINDS
+) -> Iterator[DataFile]:
     """Every data file of a cell, unsorted; sort by `naming.natural_key` of the name if needed.
 
     Raises OSError when the cell or one of its data directories cannot be listed.

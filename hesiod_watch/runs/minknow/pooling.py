@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from pathlib import Path
 
 from hesiod_watch.core.cell_contents import DataKind
 from hesiod_watch.core.naming import display, is_final_summary, parse_cell
 from hesiod_watch.core.text import number_of
+from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.rules.completeness import announced
 from hesiod_watch.runs.minknow.contents import acquisition_in, read_summaries
 from hesiod_watch.runs.minknow.layout import (
@@ -25,19 +25,19 @@ from hesiod_watch.runs.minknow.layout import (
 _NOT_PROCESSED = "hesiod-watch does not process"
 
 
-def pooled(library_dir: Path) -> str:
+def pooled(run: OpenDirectory, library: str) -> str:
     """Sentence about a library directory with data outside a cell directory; "" if none.
 
     Lists the directory once, and reads more only if it contains such data. Never raises.
     """
-    name = display(library_dir.name)
+    name, library_dir = display(library), run.open(library)
     try:
-        if _is_data_directory(library_dir):
+        if _is_data_directory(run, library):
             where = f"{name} is in the run itself, without library and cell directories"
             return f"{where}; {_NOT_PROCESSED} such data"
         if not _holds_data(library_dir):
             return ""
-        if parse_cell(library_dir.name):
+        if parse_cell(library):
             where = f"{name} is a cell's directory without a library above it"
             return f"{where}; {_NOT_PROCESSED} such data"
         acquisitions = _acquisitions(library_dir)
@@ -49,19 +49,19 @@ def pooled(library_dir: Path) -> str:
     return f"{where}; {_NOT_PROCESSED} pooled data"
 
 
-def _is_data_directory(directory: Path) -> bool:
+def _is_data_directory(run: OpenDirectory, name: str) -> bool:
     """Whether this is a data directory one or two levels too high, and not a library.
 
     An empty one may be either; it counts as a library.
     """
-    if not is_data_directory_name(directory.name):
+    if not is_data_directory_name(name):
         return False
-    beside = data_directories(directory.parent, ALL_KINDS, [])
-    return any(any(data_entries(one, [])) for one in beside if one.name == directory.name)
+    beside = data_directories(run, ALL_KINDS, [])
+    return any(any(data_entries(one, [])) for one in beside if one.name == name)
 
 
-def _holds_data(directory: Path) -> bool:
-    with os.scandir(directory) as entries:
+def _holds_data(directory: OpenDirectory) -> bool:
+    with os.scandir(directory.descriptor) as entries:
         return any(
             is_final_summary(entry.name)
             or (is_data_directory_name(entry.name) and entry.is_dir(follow_symlinks=False))
@@ -69,7 +69,7 @@ def _holds_data(directory: Path) -> bool:
         )
 
 
-def _acquisitions(directory: Path) -> list[str]:
+def _acquisitions(directory: OpenDirectory) -> list[str]:
     """One text per acquisition: its short id, and for each kind the files counted and announced."""
     found: dict[str, Counter[DataKind]] = {}
     for data in data_directories(directory, ALL_KINDS, []):

@@ -18,6 +18,7 @@ from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Action, Snapshot
 from hesiod_watch.core.ownership import Owner
 from hesiod_watch.host.child import own_command, start_worker
+from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.host.slots import WorkerSlots
 from hesiod_watch.rules.worker_exit import exit_words, not_started
 from hesiod_watch.runs import flags
@@ -123,7 +124,7 @@ class Local:
         if problem := not_started(code, claimed=action.kind is PROCESS):
             self._release(action, run_dir, owner, problem)
             return f"{run_dir.name}: {problem}"
-        pipeline, words = run_dir / "pipeline", exit_words(code)
+        pipeline, words = self._pipeline(run_dir), exit_words(code)
         died = False
         try:
             if code and action.kind is PROCESS and action.cell:
@@ -146,9 +147,12 @@ class Local:
         if action.kind is not PROCESS or not action.cell:
             return
         try:
-            flags.release_claim(run_dir / "pipeline", action.cell.stem, owner, why=why)
+            flags.release_claim(self._pipeline(run_dir), action.cell.stem, owner, why=why)
         except (HesiodError, OSError) as error:
             self._say("cannot release the claim", action, error)
+
+    def _pipeline(self, run_dir: Path) -> flags.Pipeline:
+        return flags.Pipeline(OpenDirectory(run_dir, self._config.landing))
 
     def _say(self, what: str, action: Action, why: object) -> None:
         extra = fields(run=action.run, cell=action.cell, action=action.name, why=why)
@@ -181,5 +185,5 @@ class Local:
 
     def _log(self, run_dir: Path) -> Path | None:
         """The run's log; None where the run has no output directory of its own."""
-        place = flags.log_directory(run_dir / "pipeline", self._config.output)
+        place = flags.log_directory(self._pipeline(run_dir), self._config.output)
         return place / "pipeline.log" if place else None

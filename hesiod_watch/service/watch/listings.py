@@ -18,6 +18,7 @@ from pathlib import Path
 
 from hesiod_watch.config import Config
 from hesiod_watch.core.model import ListedRun, RunName
+from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.remote.sequencer.listing import UpstreamListing, list_upstream
 from hesiod_watch.rules.run_names import FoundRun, name_runs
 from hesiod_watch.runs import flags
@@ -50,7 +51,7 @@ def query_upstreams(config: Config, *, stop: Callable[[], bool] = lambda: False)
     pinned = {
         name: pin
         for name, run in runs.items()
-        if (pin := _pin(run, config.output, owners)) is not None
+        if (pin := _pin(OpenDirectory(run, config.landing), config.output, owners)) is not None
     }
     with ThreadPoolExecutor(len(remote), thread_name_prefix="ask") as pool:
         listings = tuple(pool.map(lambda upstream: list_upstream(upstream, stop=stop), remote))
@@ -74,18 +75,18 @@ def query_upstreams(config: Config, *, stop: Callable[[], bool] = lambda: False)
     return ListedRuns(listed_runs, tuple(problems), listings)
 
 
-def _pin(run: Path, output: Path, owners: frozenset[int]) -> str | None:
+def _pin(run: OpenDirectory, output: Path, owners: frozenset[int]) -> str | None:
     """Source that a run's directory names; "" if it names none.
 
     None for an empty directory: the run was created and not adopted yet. A `pipeline/` counts only
     if a trusted account made it: others must not take the name or the data of a run.
     """
-    pipeline = run / "pipeline"
+    pipeline = flags.Pipeline(run)
     try:
         foreign = flags.find_foreign_maker(pipeline, output, owners)
         if not foreign and (text := flags.read_upstream(pipeline)):
             return text
-        return "" if any(not name.startswith(".") for name in os.listdir(run)) else None
+        return "" if any(not name.startswith(".") for name in os.listdir(run.descriptor)) else None
     except OSError:
         return ""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from facility_world import CELL, DATA, Killed, World, data_of, flip, killed_at, said, some, why_kept
 from mounts import needs_mounts
+from open_runs import pipeline_at
 from surveyed_copies import truth_of
 
 from hesiod_watch.actions import strip
@@ -149,7 +150,7 @@ def test_mark_and_strip_exclude_each_other(world: World) -> None:
         ("strip", flags.deletable(CELL.stem)),
         ("deletable", flags.strip(CELL.stem)),
     ):
-        flags.create(world.pipeline, f"{other}.started", alive)
+        flags.create(pipeline_at(world.pipeline), f"{other}.started", alive)
         with pytest.raises(TemporaryError, match="under way"):
             world.perform(mine)
         (world.pipeline / f"{other}.started").unlink()
@@ -160,7 +161,7 @@ def test_mark_and_strip_exclude_each_other(world: World) -> None:
 def test_two_strips(world: World) -> None:
     """Two strips of one cell never run at the same time."""
     owner = process.this_owner("strip", "inline")
-    flags.create(world.pipeline, f"{flags.strip(CELL.stem)}.started", owner)
+    flags.create(pipeline_at(world.pipeline), f"{flags.strip(CELL.stem)}.started", owner)
     with pytest.raises(FlagExists):
         strip.perform(world.job("strip"))
 
@@ -265,7 +266,7 @@ def test_a_run_of_two_cells(world: World) -> None:
     assert "stripped" in world.flags()
     (world.pipeline / f"{other.stem}.aborted").unlink()
     owner = world.owner("process")
-    flags.claim_cell(world.pipeline, other.stem, owner, judge=process.judge_here)
+    flags.claim_cell(pipeline_at(world.pipeline), other.stem, owner, judge=process.judge_here)
     assert f"{other.stem}.started" in world.flags()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from facility_world import CELL, RUN, World, kept_world, said, some
 from mounts import needs_mounts
+from open_runs import pipeline_at
 from output_hashes import NAME, spoil, write_output_hash
 from surveyed_copies import truth_of
 
@@ -112,7 +113,7 @@ def test_a_damaged_file_that_was_removed_since(worlds: Worlds) -> None:
     world = worlds(differs)
     name = some(world, ".pod5")
     (world.place("landing") / name).unlink()
-    flags.create(world.pipeline, f"{flags.strip(CELL.stem)}.done", {"files": 1})
+    flags.create(pipeline_at(world.pipeline), f"{flags.strip(CELL.stem)}.done", {"files": 1})
     assert f"1 file differs: {name}" in world.try_to(lambda: world.perform("verify"))
     assert name in world.try_to(lambda: world.perform("deletable"))
     assert world.marked() == ""

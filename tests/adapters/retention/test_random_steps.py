@@ -32,6 +32,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from mounts import needs_mounts
+from open_runs import pipeline_at
 from surveyed_copies import truth_of
 
 from hesiod_watch.runs import flags
@@ -148,7 +149,7 @@ class Facility(RuleBasedStateMachine):
 
     def _sync_again(self) -> None:
         before = truth_of(self.world.place("landing"))
-        stripped = flags.read_flags(self.world.pipeline).stripped(CELL.stem)
+        stripped = flags.read_flags(pipeline_at(self.world.pipeline)).stripped(CELL.stem)
         self.world.try_to(lambda: self.world.perform("sync", cell=None))
         assert not stripped or truth_of(self.world.place("landing")) == before
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from facility_world import CELL, DATA, RUN, World, data_of, flip, said, some, why_kept
 from mounts import needs_mounts
+from open_runs import pipeline_at
 from surveyed_copies import truth_of
 
 from hesiod_watch.actions import mark_deletable, strip
@@ -173,7 +174,7 @@ BLOCKERS: dict[str, tuple[Callable[[World], object], str]] = {
     ),
     "a later attempt": (
         lambda world: flags.create(
-            world.pipeline, flags.started(CELL.stem, 2), world.owner("process", 2)
+            pipeline_at(world.pipeline), flags.started(CELL.stem, 2), world.owner("process", 2)
         ),
         "attempt 2",
     ),
