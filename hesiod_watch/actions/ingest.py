@@ -23,6 +23,7 @@ from hesiod_watch.actions.attempt import attempt_at
 from hesiod_watch.actions.outputs.documents import qc_document
 from hesiod_watch.actions.outputs.ingest_dir import open_ingest
 from hesiod_watch.actions.outputs.progress import ProgressReporter
+from hesiod_watch.actions.outputs.publication import publish_state
 from hesiod_watch.actions.outputs.results import QC, REPORT
 from hesiod_watch.actions.outputs.sources import NewestFile, find_outputs, finished_sources
 from hesiod_watch.core.cell_contents import CellContents
@@ -33,7 +34,6 @@ from hesiod_watch.core.system_errors import translated
 from hesiod_watch.core.text import number_of
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Tally
-from hesiod_watch.host.files import directory, replace_whole
 from hesiod_watch.report.cell import render_cell
 from hesiod_watch.rules import completeness
 from hesiod_watch.runs import flags, minknow
@@ -108,10 +108,14 @@ def _publish_state(
     if ingest.sources:
         qc_text = json.dumps(qc, indent=1, ensure_ascii=False) + "\n"
         texts = {QC: qc_text, REPORT: render_cell(qc), **texts}
-    with translated(cell_output, own_output=True), directory(cell_output, follow=True) as parent:
-        for name, text in texts.items():
-            # Not durable: the next attempt makes them again.
-            replace_whole(parent, name, text.encode("utf-8", "surrogateescape"), durable=False)
+    files = {name: text.encode("utf-8", "surrogateescape") for name, text in texts.items()}
+    publish_state(cell_output, job.owner, files, lambda: _begun(job))
+
+
+def _begun(job: Job) -> bool:
+    """Whether the cell is claimed or processed: its files are not this attempt's any more."""
+    stem = job.the_cell.stem
+    return any(map(job.pipeline.has, (flags.started(stem), flags.done(stem))))
 
 
 def _newest_before(cell_output: Path) -> dict[str, NewestFile]:

@@ -23,7 +23,9 @@ from hesiod_watch.cli.simulator import SimulatedCell
 from hesiod_watch.config import Config
 from hesiod_watch.core.model import CellId
 from hesiod_watch.host import process
+from hesiod_watch.report.cell import render_cell
 from hesiod_watch.runs import flags
+from hesiod_watch.runs.observe import INGEST_FILE
 
 RUN = "20261122_TEST_alpha"
 CELL = CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")
@@ -214,6 +216,52 @@ def test_overtaken_at_any_rename(before: str, tmp_path: Path) -> None:
         world.assert_whole()
         assert former <= world.kept_fastq()
         shutil.rmtree(root)
+
+
+@pytest.mark.parametrize("name", ["qc.json", "report.html", ".ingest.json", "taken"])
+def test_an_overtaken_ingest_changes_no_result(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ingest that wakes up after its cell was processed publishes no state of a running cell.
+
+    It is stopped before it renames a file to this name, or when it has taken the sources.
+    """
+    world = World(tmp_path)
+    (world.pipeline / flags.synced(CELL.stem)).unlink()
+    job = world.job("ingest")
+    job = replace(job, owner=replace(job.owner, host="a", machine_id="other", boot_id="other"))
+    stopped, awake = threading.Event(), threading.Event()
+    attempt = threading.Thread(target=actions.perform, args=(job,), daemon=True)
+
+    def stop() -> None:
+        if threading.current_thread() is attempt and not stopped.is_set():
+            stopped.set()
+            assert awake.wait(SECONDS)
+
+    def rename(old: Any, new: Any, **options: Any) -> None:
+        if Path(new).name == name:
+            stop()
+        REAL_RENAME(old, new, **options)
+
+    def render(document: dict[str, Any]) -> str:
+        if name == "taken":
+            stop()
+        return render_cell(document)
+
+    monkeypatch.setattr(os, "rename", rename)
+    monkeypatch.setattr("hesiod_watch.actions.ingest.render_cell", render)
+    attempt.start()
+    assert stopped.wait(SECONDS)
+    actions.perform(world.job("synced"))
+    pipeline = pipeline_at(world.pipeline)
+    flags.archive_flags(pipeline, CELL.stem, why="that host is dead, a person says")
+    assert world.attempt() == "done"
+    published = world.published()
+    awake.set()
+    attempt.join(SECONDS)
+    assert world.published() == published
+    assert not (world.output / INGEST_FILE).exists()
+    world.assert_whole()
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "qc.json", "fastq.gz"])

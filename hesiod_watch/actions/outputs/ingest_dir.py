@@ -51,9 +51,8 @@ def ingest_files(cell_output: Path) -> dict[str, tuple[int, int]]:
 
 def remove_ingest_dir(cell_output: Path, owner: Owner, judge: Judge) -> None:
     """Remove every directory of growing outputs that has no writer any more."""
-    for directory in cell_output.glob(f"{INGEST_DIRECTORY}*"):
-        real = directory.is_dir() and not directory.is_symlink()
-        if real and _is_abandoned(directory, owner, judge)[0]:
+    for directory in _directories(cell_output):
+        if _is_abandoned(directory, owner, judge)[0]:
             shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -63,13 +62,12 @@ def forget(cell_output: Path) -> None:
     Raises TemporaryError, PermanentError; then nothing has changed.
     """
     moved = []
-    for directory in cell_output.glob(f"{INGEST_DIRECTORY}*"):
-        if directory.is_dir() and not directory.is_symlink():
-            # Rename first, in one step: a directory that cannot be removed is not continued either.
-            hidden = cell_output / f"{INGEST_DIRECTORY}.{secrets.token_hex(6)}"
-            with translated(str(directory), own_output=True):
-                directory.rename(hidden)
-            moved.append(hidden)
+    for directory in _directories(cell_output):
+        # Rename first, in one step: a directory that cannot be removed is not continued either.
+        hidden = cell_output / f"{INGEST_DIRECTORY}.{secrets.token_hex(6)}"
+        with translated(str(directory), own_output=True):
+            directory.rename(hidden)
+        moved.append(hidden)
     for hidden in moved:
         shutil.rmtree(hidden, ignore_errors=True)
 
@@ -93,13 +91,19 @@ def give_back(place: Path, cell_output: Path, owner: Owner, judge: Judge) -> Non
 
     Outputs whose last writer may still live stay in `place`. Raises OSError, HesiodError.
     """
-    for directory in place.glob(f"{INGEST_DIRECTORY}*"):
+    for directory in _directories(place):
         if _is_abandoned(directory, owner, judge)[0]:
             try:
                 directory.rename(cell_output / directory.name)
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another ingest exists
                     raise
+
+
+def _directories(place: Path) -> list[Path]:
+    """Every directory of growing outputs in `place`; links and files are left alone."""
+    found = place.glob(f"{INGEST_DIRECTORY}*")
+    return [path for path in found if path.is_dir() and not path.is_symlink()]
 
 
 def _directory_of(cell_output: Path, owner: Owner, judge: Judge) -> tuple[Path, bool]:

@@ -1,4 +1,4 @@
-"""Publication of a cell's results: by renames out of a staging directory of this attempt.
+"""Publication of a cell's files: by renames out of a staging directory of this attempt.
 
 An attempt that was overtaken may wake up between any two renames. Three rules keep its files out of
 the results:
@@ -116,6 +116,33 @@ def publish_results(
         sync_directory(cell_output)
         sync_directory(cell_output.parent)
     return published
+
+
+def publish_state(
+    cell_output: Path, owner: Owner, texts: Mapping[str, bytes], begun: Callable[[], bool]
+) -> None:
+    """Publish files of a cell that is still growing, unless its processing has begun.
+
+    An attempt at ingest that was overtaken may wake up at any point. Its files have a staging
+    directory of their own, as results have. `begun` is asked after that exists: either this attempt
+    sees the processing, or the processing withdraws the directory. Not durable: the next attempt
+    makes the files again.
+
+    Raises TemporaryError, PermanentError.
+    """
+    place = _staging_of(cell_output, owner)
+    with translated(cell_output, own_output=True):
+        place.mkdir(exist_ok=True)
+        try:
+            with suppress(FileNotFoundError):  # withdrawn
+                for name, text in texts.items():
+                    (place / name).write_bytes(text)
+                for name in texts:
+                    if begun():
+                        break
+                    (place / name).rename(cell_output / name)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def require_published(results: CellResults, published: Entries, cell_output: Path) -> None:
