@@ -46,7 +46,7 @@ echo 0 >/sys/class/net/eth0/addr_assign_type
 echo "$3" >/sys/class/net/eth0/address
 trap '' CHLD
 echo ready >"$4"
-exec sleep 1000000
+exec sleep 1000  # longer than any test, and not for ever if the test is killed
 """
 
 
@@ -105,8 +105,8 @@ class PosedHost:
         eventually(lambda: time.time() >= started, "the clock reaches the time of the boot")
 
     def _start(self, facts: Path, number: int) -> _Container:
-        temporary, ready = self.place / f"tmp{number}", facts / f"ready{number}"
-        temporary.mkdir(exist_ok=True)
+        temporary, ready = facts / f"tmp{number}", facts / f"ready{number}"
+        temporary.mkdir()
         namespaces = ("--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
         script = ("sh", "-c", _SETUP, "sh", self.name, str(facts), self.adapter, str(ready))
         launcher = subprocess.Popen(
