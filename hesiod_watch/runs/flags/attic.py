@@ -4,8 +4,9 @@ This follows a person's decision. It is the only place where a flag loses its na
 worker works: the person has checked what the program cannot check.
 
 `failed` keeps every other process away meanwhile. It is created first if it is missing, and moved
-last. `.started` is the last of the claims to move. If the call is interrupted, the cell stays
-failed, and the same call moves the rest.
+last. `.started` is the last of the claims to move. Then the prepared flags of the cell are removed:
+an attempt that wakes up later makes neither `done` nor `failed` (`flag_files`). If the call is
+interrupted, the cell stays failed, and the same call moves the rest.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from hesiod_watch.core.system_errors import translated
 from hesiod_watch.host import process
 from hesiod_watch.host.files import directory, sync_directory, write_new
 from hesiod_watch.runs.flags import names
-from hesiod_watch.runs.flags.flag_files import create, line
+from hesiod_watch.runs.flags.flag_files import create, line, remove_prepared
 from hesiod_watch.runs.flags.listing import FlagListing, read_flags
 from hesiod_watch.runs.flags.pipeline import Pipeline
 
@@ -72,6 +73,8 @@ def archive_flags(
             with directory(archive, attic) as destination:
                 write_new(destination, WHY, line(owner))
                 for name in moving:
+                    if stem is not None and name == lock:
+                        remove_prepared(parent, stem)
                     with suppress(FileNotFoundError):  # another person was quicker
                         os.rename(name, name, src_dir_fd=parent, dst_dir_fd=destination)
                 sync_directory(destination)

@@ -13,10 +13,11 @@ from hesiod_watch.core.action_kinds import PROCESS
 from hesiod_watch.core.errors import FlagExists, FlagUnknown, HesiodError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.ownership import Liveness, Owner
+from hesiod_watch.core.system_errors import translated
 from hesiod_watch.host import process
 from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs.flags import names
-from hesiod_watch.runs.flags.flag_files import create
+from hesiod_watch.runs.flags.flag_files import create, remove_prepared
 from hesiod_watch.runs.flags.listing import FlagListing, read_flags
 from hesiod_watch.runs.flags.pipeline import Pipeline
 
@@ -49,22 +50,38 @@ def record_worker(pipeline: Pipeline, stem: str, owner: Owner) -> None:
     already (a job that was started twice), when the claim is missing or was given up, when a later
     claim exists, when the cell is done, failed or aborted, and when its run is not to be processed.
     Raises what `create` and `read_flags` raise. After any error: do not work.
+
+    On return no earlier attempt can make `done` or `failed` any more; if it has just made one,
+    `reason_to_stop` says so (`flag_files` has the proof).
     """
 
     def refuse(listing: FlagListing) -> None:
         _refuse(listing, pipeline, stem, owner.epoch)
         _refuse_without_claim(listing, pipeline, stem, owner.epoch)
 
-    _create_unless(refuse, pipeline, stem, owner, names.worker(stem, owner.epoch))
+    def take(listing: FlagListing) -> None:
+        refuse(listing)
+        if listing.has_prepared(stem):
+            with translated(f"cannot change {pipeline}"):
+                remove_prepared(pipeline.descriptor, stem)
+            refuse(read_flags(pipeline))
+
+    _create_unless(refuse, pipeline, stem, owner, names.worker(stem, owner.epoch), take)
 
 
 def _create_unless(
-    refuse: Callable[[FlagListing], None], pipeline: Pipeline, stem: str, owner: Owner, name: str
+    refuse: Callable[[FlagListing], None],
+    pipeline: Pipeline,
+    stem: str,
+    owner: Owner,
+    name: str,
+    take: Callable[[FlagListing], None] | None = None,
 ) -> None:
     """Create one flag of a claim, unless `refuse` raises for a listing before or after that.
 
-    If the flag exists by then, the claim is released. The second listing must show the new flag: a
-    listing without it is older, and proves nothing.
+    `take` replaces `refuse` for the listing after that. If the flag exists by then, the claim is
+    released. The second listing must show the new flag: a listing without it is older, and proves
+    nothing.
     """
     refuse(read_flags(pipeline))
     made = False
@@ -74,7 +91,7 @@ def _create_unless(
         listing = read_flags(pipeline)
         if not listing.has(name):
             raise FlagUnknown(f"{pipeline / name}: created, but a listing does not show it (yet)")
-        refuse(listing)
+        (take or refuse)(listing)
     except (HesiodError, OSError) as error:
         # An unknown claim may turn out to be ours. It would then block the cell for as long as
         # this process lives.
@@ -129,9 +146,9 @@ def record_death(pipeline: Pipeline, stem: str, owner: Owner, end: str, code: in
 def reason_to_stop(pipeline: Pipeline, stem: str, owner: Owner) -> str:
     """Reason why the worker of `owner.epoch` must not publish; "" if it may.
 
-    A worker asks this before it publishes a file and before it makes `done`. One new listing
-    decides. A later claim alone is no reason: its decider sees this worker, and then releases that
-    claim. Raises what `read_flags` raises.
+    A worker asks this before it publishes and, with the flag prepared, before it makes `done` or
+    `failed`. One new listing decides. A later claim alone is no reason: its decider sees this
+    worker, and then releases that claim. Raises what `read_flags` raises.
     """
     listing = read_flags(pipeline)
     epochs = {epoch.number: epoch for epoch in listing.epochs(stem)}
@@ -140,6 +157,8 @@ def reason_to_stop(pipeline: Pipeline, stem: str, owner: Owner) -> str:
     recorded = epochs[owner.epoch].worker if owner.epoch in epochs else None
     if recorded is None or _process_of(recorded) != _process_of(owner):
         return "a person has withdrawn this attempt's claim"
+    if ended := [name for name in (names.done(stem), names.failed(stem)) if listing.has(name)]:
+        return f"another process or a person has made {ended[0]}"
     stopped = listing.stop_flag(PROCESS, stem)
     return f"a person has flagged it {stopped}" if stopped else ""
 

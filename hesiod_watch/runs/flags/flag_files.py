@@ -4,6 +4,35 @@
 finished temporary file gets its final name with link(2), and one process of any number succeeds.
 The return code is only a hint, because a network file system may perform the operation and lose the
 response. The verdict is the content of the flag when it is read back.
+
+Fence
+-----
+
+`done` and `failed` end a claim. A worker that was stopped after its last check may wake up when
+another attempt works on the cell. So these two flags are made in three steps (`fence`):
+
+1. Write the flag under a hidden name in `pipeline/` (`names.prepared`).
+2. List the flags, and stop if this attempt was overtaken.
+3. Link the hidden file to the flag's name.
+
+A worker that begins records itself first. Then it lists the directory, removes the prepared flags
+of the cell, lists again, and stops if the cell is done or failed (`claims.record_worker`). Compare
+step 1 of the earlier attempt with the beginning of that first listing:
+
+- Step 1 came later. Then step 2 came after the worker's record, sees it, and stops.
+- Step 1 came earlier, and the listing shows the prepared flag. It is removed. Step 3 came before
+  that, so that the second listing shows the flag and the new worker stops; or step 3 finds no file.
+- Step 1 came earlier, and the listing does not show the prepared flag: the earlier attempt has
+  linked it, and then removed the hidden name. The flag appeared before the end of the listing. If
+  the listing missed it, the new worker's check before it publishes (`claims.reason_to_stop`) shows
+  it, and the new worker stops.
+
+So either the earlier attempt ends the cell and the later one publishes nothing, or the reverse.
+If the new worker gives up again, for example because the cell is aborted, the earlier attempt finds
+no file in step 3, and tries again or ends without a result.
+
+Where the file system has no hard links, step 3 is rename(2): it needs the hidden file just the
+same. But it replaces a flag of that name which a person makes in the same moment.
 """
 
 from __future__ import annotations
@@ -13,7 +42,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,6 +62,7 @@ from hesiod_watch.host.files import (
     write_new,
 )
 from hesiod_watch.rules.liveness import describe
+from hesiod_watch.runs.flags import names
 
 LARGEST = 64 * 1024
 """Bytes of a flag that are read; a larger file is not a flag."""
@@ -89,21 +119,35 @@ def owner_of(record: Mapping[str, object]) -> Owner | None:
     return Owner(**{"token": "", **known}) if known else None
 
 
-def create(place: OpenDirectory, name: str, record: Mapping[str, object] | Owner) -> None:
+Fence = Callable[[], None]
+"""Check that raises an error if this process must not make the flag that it has prepared."""
+
+
+def create(
+    place: OpenDirectory,
+    name: str,
+    record: Mapping[str, object] | Owner,
+    *,
+    fence: Fence | None = None,
+) -> None:
     """Create the flag `name` in `place` with `record` as one line of JSON, or raise.
 
     On return it is fsynced and visible to every process. If it raises, no flag was made, except for
     FlagUnknown. A mapping without a `token` gets a random one. The same `Owner` may be used again
     after FlagUnknown: it wins if the earlier attempt had won.
 
+    `fence` is called when the flag is prepared. A flag that ends a claim (`done`, `failed`) needs
+    it: an attempt that is overtaken after this call makes no flag. It gets FlagUnknown or
+    FlagExists.
+
     Raises FlagExists (names the owner of the existing flag), FlagUnknown (sent, without a verdict:
     not ours until there is one), TemporaryError (no space, read-only, a server that does not
     answer, another directory at the path of `place`) or PermanentError.
     """
-    create_file(place, name, line(record))
+    create_file(place, name, line(record), fence)
 
 
-def create_file(place: OpenDirectory, name: str, body: bytes) -> None:
+def create_file(place: OpenDirectory, name: str, body: bytes, fence: Fence | None = None) -> None:
     """Create the file `name` with `body`, in the same way and with the same errors as `create`."""
     if name in {"", ".", ".."} or name.startswith(".") or "/" in name or "\0" in name:
         raise ValueError(f"{name!r} is no name for a flag")
@@ -113,7 +157,7 @@ def create_file(place: OpenDirectory, name: str, body: bytes) -> None:
     with translated(f"cannot create {path}"):
         parent = place.descriptor
         place.require_in_place()
-        refusal = publish(parent, name, body)
+        refusal = publish(parent, name, body, fence)
         _read_back(parent, path, body, refusal)
         try:
             sync_directory(parent)
@@ -134,21 +178,27 @@ def line(record: Mapping[str, object] | Owner) -> bytes:
     )
 
 
-def publish(parent: int, name: str, body: bytes) -> OSError | None:
+def publish(parent: int, name: str, body: bytes, fence: Fence | None = None) -> OSError | None:
     """Create a file of ours whole, unless its name is taken.
 
     Returns the error of the file system at the last step, if any. Raises OSError if an earlier step
-    failed.
+    failed, and what `fence` raises.
     """
-    temporary = TEMPORARY + secrets.token_hex(16)
+    token = secrets.token_hex(16)
+    temporary = names.prepared(name, token) if fence else TEMPORARY + token
     write_new(parent, temporary, body)
     try:
-        os.link(temporary, name, src_dir_fd=parent, dst_dir_fd=parent, follow_symlinks=False)
-    except OSError as refusal:
-        if refusal.errno not in _NO_LINKS:
-            return refusal
-    else:
-        return None
+        if fence:
+            fence()
+        try:
+            os.link(temporary, name, src_dir_fd=parent, dst_dir_fd=parent, follow_symlinks=False)
+        except OSError as refusal:
+            if refusal.errno not in _NO_LINKS:
+                return refusal
+        else:
+            return None
+        if fence:
+            return _rename_new(parent, temporary, name)
     finally:
         # A leftover is hidden and harmless. The verdict on the file must not depend on it.
         with suppress(OSError):
@@ -160,6 +210,35 @@ def publish(parent: int, name: str, body: bytes) -> OSError | None:
     except OSError as refusal:
         return refusal
     return None
+
+
+def _rename_new(parent: int, temporary: str, name: str) -> OSError | None:
+    """Rename a file, unless its new name is taken; returns the error of the file system."""
+    try:
+        os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        pass
+    except OSError as refusal:
+        return refusal
+    else:
+        return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+    try:
+        os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+    except OSError as refusal:
+        return refusal
+    return None
+
+
+def remove_prepared(parent: int, stem: str) -> None:
+    """Remove all prepared flags of a cell, so that the attempts which prepared them make none.
+
+    Raises OSError.
+    """
+    for name in os.listdir(parent):
+        if names.is_prepared(name, stem):
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=parent)
+    sync_directory(parent)
 
 
 def _read_back(parent: int, path: Path, body: bytes, refusal: OSError | None) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from hesiod_watch.core.action_kinds import STRIP, ActionKind
@@ -90,8 +90,11 @@ class TakeOver:
 class FlagListing:
     """One listing by `read_flags`: names of one moment; contents are read at first use and kept."""
 
-    def __init__(self, pipeline: Pipeline, found: Mapping[str, bool]) -> None:
+    def __init__(
+        self, pipeline: Pipeline, found: Mapping[str, bool], hidden: Collection[str] = ()
+    ) -> None:
         """`found`: every name that is not hidden, and whether it is a regular file."""
+        self._hidden = hidden
         self._pipeline = pipeline
         self._found = dict(found)
         self._contents: dict[str, FlagContent | None] = {}
@@ -276,6 +279,10 @@ class FlagListing:
     def has(self, name: str) -> bool:
         return name in self._found
 
+    def has_prepared(self, stem: str) -> bool:
+        """Whether an attempt at a cell has prepared `done` or `failed` (see `flag_files`)."""
+        return any(names.is_prepared(name, stem) for name in self._hidden)
+
     def all(self, judge: Judge) -> tuple[FlagLine, ...]:
         """Every flag for a person, known or not, sorted by name."""
         return tuple(self._line(name, judge) for name in sorted(self._found) if name != names.ATTIC)
@@ -420,14 +427,15 @@ def read_flags(pipeline: Pipeline) -> FlagListing:
     """
     try:
         pipeline.require_present()
+        names_found, hidden = dict[str, bool](), []
         with os.scandir(pipeline.descriptor) as entries:
-            names_found = {
-                entry.name: entry.is_file(follow_symlinks=False)
-                for entry in entries
-                if not entry.name.startswith(".")
-            }
+            for entry in entries:
+                if entry.name.startswith("."):
+                    hidden.append(entry.name)
+                else:
+                    names_found[entry.name] = entry.is_file(follow_symlinks=False)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise PermanentError(f"{pipeline}: cannot be read: {error.strerror}") from error
-    return FlagListing(pipeline, names_found)
+    return FlagListing(pipeline, names_found, hidden)

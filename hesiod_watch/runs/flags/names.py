@@ -75,6 +75,8 @@ CLAIM_MEANINGS = {
     "died": "the worker of this claim died; the flag says how",
 }
 """Meaning of each flag of a claim, by its name after the claim's own."""
+PREPARED = ".prepared."
+"""Prefix of a hidden file that becomes the flag that ends a claim (`prepared`)."""
 OVER_MEANING = "an attempt of a dead owner is being ended; the flag names the process that ends it"
 """Meaning of a flag `{work}.over.{key}`."""
 LEFT_BY_HESIOD = ("kick_off*", "notify_*", "rt_*", "*.log", "*.yaml", "*.sh")
@@ -180,6 +182,17 @@ def done(stem: str) -> str:
 
 def failed(stem: str) -> str:
     return f"{stem}.failed"
+
+
+def prepared(flag: str, token: str) -> str:
+    """Hidden name of `flag`, which ends a claim, until it is linked; `token` is hexadecimal."""
+    return f"{PREPARED}{token}.{flag}"
+
+
+def is_prepared(name: str, stem: str) -> bool:
+    """Whether a name is that of a prepared `done` or `failed` of a cell."""
+    flag = name.removeprefix(PREPARED).partition(".")[2]
+    return name.startswith(PREPARED) and flag in (done(stem), failed(stem))
 
 
 def aborted(stem: str) -> str:
