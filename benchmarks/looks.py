@@ -4,9 +4,7 @@
 
 A complete simulated cell is in an adopted run. One real `poll`, with the workers that it starts,
 processes it and makes the page of the run. An audit hook in each of these processes counts, so
-strace is not needed. A *look* is a call of `observe`; it contains one listing. The listings of the
-last check before each published file are part of the total, and also shown on their own: their
-number is that of the files.
+strace is not needed. A *look* is a call of `observe`; it contains one listing.
 """
 
 from __future__ import annotations

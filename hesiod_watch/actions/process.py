@@ -12,9 +12,10 @@ Each step starts only after the step before it:
    and that is not complete any more fails here. Only a `.synced` made by a person accepts a cell
    with missing files.
 5. Write checksums, QC, report and manifest.
-6. Publish all of it by renames, each only while the claim is still ours.
-7. Make sure that no overtaken attempt can publish any more, and that none has published. Then make
-   `{cell}.done`.
+6. Check that the claim is still ours, and publish all of it by renames. An attempt that is
+   overtaken after the check cannot publish (`publication` explains why).
+7. Compare the published files with ours. Then make `{cell}.done`, which an attempt that is
+   overtaken cannot make either (`flag_files` in `runs.flags`).
 
 So the time from the last file to `.done` depends on the remaining work, not on the size of the
 cell. If the process is killed, the next attempt continues from the journal.
@@ -31,6 +32,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -58,13 +60,14 @@ from hesiod_watch.actions.outputs.sources import (
 from hesiod_watch.core.cell_contents import CellContents, Completeness
 from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.core.naming import display
+from hesiod_watch.core.naming import display, is_output_file_name
 from hesiod_watch.core.ownership import Progress
 from hesiod_watch.core.results import WorkRecord
 from hesiod_watch.core.times import BackOff
 from hesiod_watch.fastq.model import Tally
 from hesiod_watch.host import process
 from hesiod_watch.host.process import iso_now
+from hesiod_watch.report.multiqc import is_multiqc_file
 from hesiod_watch.rules import completeness
 from hesiod_watch.rules.liveness import unclear
 from hesiod_watch.runs import flags
@@ -147,16 +150,19 @@ def _process(job: Job) -> CellResults:
         reporter.say(Progress("reporting", total, total, ingest.reads, ingest.bases))
         written = hand_over(written, place)
         results = CellResults.make(job, written, counted, notes=ingest.notes, place=place)
-        published = publish_results(results.files, cell_output, lambda: _still_ours(job))
+        _still_ours(job)
+        published = publish_results(results.files, cell_output, partial(_is_result, job))
         withdraw_others(cell_output, job.owner, job.judge)
         require_published(results, published, cell_output)
-        _still_ours(job)
-        if not job.cell_dir.is_in_place():
-            raise missing_cell(job)
-        flags.create(job.pipeline, flags.done(cell.stem), results.record(job.owner).record())
+        record = results.record(job.owner).record()
+        flags.create(job.pipeline, flags.done(cell.stem), record, fence=lambda: _may_end(job))
     remove_ingest_dir(cell_output, job.owner, job.judge)
     reporter.end()
     return results
+
+
+def _is_result(job: Job, name: str) -> bool:
+    return is_multiqc_file(name) or is_output_file_name(name, job.run_dir.name, job.the_cell)
 
 
 def _judge(job: Job, contents: CellContents) -> Completeness:
@@ -276,6 +282,16 @@ def _still_ours(job: Job) -> None:
         raise _Superseded(why)
 
 
+def _may_end(job: Job) -> None:
+    """Check that `.done` may be made: the claim is ours, and the cell is in its place.
+
+    Raises _Superseded, TemporaryError.
+    """
+    _still_ours(job)
+    if not job.cell_dir.is_in_place():
+        raise missing_cell(job)
+
+
 def _patiently(job: Job, step: Callable[[], T]) -> T:
     """Retry until the step succeeds or fails for good; report and wait out temporary errors."""
     failures = 0
@@ -329,8 +345,7 @@ def _record_failure(job: Job, error: Exception) -> None:
     if isinstance(error, _NotCompleteError):
         record["completeness"] = error.found.record()
     try:
-        _still_ours(job)
-        flags.create(job.pipeline, flags.failed(cell.stem), record)
+        flags.create(job.pipeline, flags.failed(cell.stem), record, fence=lambda: _still_ours(job))
     except (HesiodError, OSError) as second:
         # The run is missing, or this attempt is superseded: the flag is not ours to make.
         job.log().line(f"{cell}: attempt {job.owner.epoch} stops: {why}")

@@ -234,6 +234,17 @@ def _percent_encoded(barcode: str) -> str:
     )
 
 
+def is_output_file_name(name: str, run: str, cell: CellId) -> bool:
+    """Whether `output_file_name` may have made a name for this cell.
+
+    Raises PermanentError for quarantined names.
+    """
+    common = output_file_name(run, cell, None, "pass").removesuffix("pass.fastq.gz")
+    return name.startswith(common) and name.endswith(
+        ("pass.fastq.gz", "fail.fastq.gz", "skip.fastq.gz")
+    )
+
+
 def output_file_name(run: str, cell: CellId, barcode: str | None, part: str) -> str:
     """Return the name of one output file, unique within the cell's output directory.
 

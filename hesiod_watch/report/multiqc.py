@@ -47,6 +47,11 @@ def multiqc_files(qc: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return files
 
 
+def is_multiqc_file(name: str) -> bool:
+    """Whether `multiqc_files` of some version may have made a file of this name."""
+    return name.startswith("hesiod_watch_") and name.endswith("_mqc.json")
+
+
 def sample_name(cell: QcDocument) -> str:
     """Sample name in MultiQC: "PAW48211_c6ded78b pool_3"; re-called data have one more word."""
     directory, short_id = cell.field("cell"), cell.field("short_id")

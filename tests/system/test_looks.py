@@ -17,10 +17,10 @@ LISTINGS = 8
 
 
 def test_looks_at_a_finished_cell() -> None:
-    """Two looks and eight listings lead to `.done`, besides the check before each file."""
+    """Two looks and eight listings lead to `.done`, whatever the number of result files."""
     command = [sys.executable, "-m", "benchmarks.looks", "--json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=100, check=True)
     counts = json.loads(done.stdout)["until done"]
     assert counts["published"] > 0
     assert 0 < counts["looks"] <= LOOKS
-    assert 0 < counts["listings"] - counts["published"] <= LISTINGS
+    assert 0 < counts["listings"] <= LISTINGS

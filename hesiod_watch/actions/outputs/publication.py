@@ -4,14 +4,24 @@ An attempt that was overtaken may wake up between any two renames. Three rules k
 the results:
 
 1. Every rename that publishes comes from the attempt's own staging directory, FASTQ included.
-2. Before each rename the attempt checks that it still owns the cell.
-3. An attempt withdraws the staging directories of all others before it begins, and again after its
-   own renames. Then it compares what is published with what it renamed. A later rename by an
-   overtaken attempt finds no source.
+2. When the directory is there, and before the first rename, the attempt checks once that it still
+   owns the cell.
+3. An attempt that begins records itself as worker, and then withdraws the staging directories of
+   all others.
+
+If the earlier attempt made its directory before the later one withdrew, its renames find no source
+any more. Otherwise it made its directory after the later one had recorded itself, so its check
+fails. Its renames before the withdrawal are not lost: the later attempt replaces these files, or
+moves them to `superseded/` if its own results have no file of that name.
+
+Results count only from `.done` on, which names the manifest. Its fence is a different one
+(`runs.flags.flag_files`). As a last defence an attempt compares, before `.done`, what is published
+with what it renamed.
 """
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -92,26 +102,32 @@ def _clear(place: Path, cell_output: Path, owner: Owner, judge: Judge) -> None:
 
 
 def publish_results(
-    files: Mapping[str, Path], cell_output: Path, still_ours: Callable[[], None] = lambda: None
+    files: Mapping[str, Path],
+    cell_output: Path,
+    is_result: Callable[[str], bool] = lambda name: False,
 ) -> dict[str, FileEntry]:
     """Move finished files to their final place, the manifest last.
 
     Returns each moved file, as it was before the rename. If an earlier processing of the cell left
-    other results, those are kept under `superseded/`. Safe to repeat after a crash in the middle.
+    other results, those are kept under `superseded/`. So are files whose names satisfy `is_result`
+    and that this attempt does not replace: an attempt that was overtaken or killed left them. Safe
+    to repeat after a crash in the middle.
 
-    `still_ours` is called before each rename, and raises if this attempt must not publish. Raises
-    TemporaryError, PermanentError.
+    The caller has checked that this attempt may publish. Raises TemporaryError, PermanentError.
     """
     place = files[MANIFEST].parent
     with translated(cell_output, own_output=True):
         published = {name: FileEntry.of_status(name, path.lstat()) for name, path in files.items()}
+        superseded = {
+            name for name in os.listdir(cell_output) if is_result(name) and name not in files
+        }
         former = fastq_checksums(cell_output)
         if former is not None and former != fastq_checksums(place):
-            _supersede_former(cell_output, place, [*former, *files], still_ours)
+            superseded |= {*former, *files}
+        if superseded:
+            _supersede(cell_output, place, superseded)
         for name in sorted(files, key=lambda name: name == MANIFEST):
-            still_ours()
             files[name].rename(cell_output / name)
-        still_ours()
         (cell_output / INGEST_FILE).unlink(missing_ok=True)
         sync_directory(cell_output)
         sync_directory(cell_output.parent)
@@ -171,9 +187,7 @@ def require_published(results: CellResults, published: Entries, cell_output: Pat
             )
 
 
-def _supersede_former(
-    cell_output: Path, place: Path, names: Collection[str], still_ours: Callable[[], None]
-) -> None:
+def _supersede(cell_output: Path, place: Path, names: Collection[str]) -> None:
     """Move former results into `place`, and then all of them at once to `superseded/`.
 
     The manifest is moved last: while it is there, the next attempt after a crash keeps the
@@ -181,9 +195,8 @@ def _supersede_former(
     """
     former = place / SUPERSEDED
     former.mkdir()
-    for name in sorted({*names, MANIFEST}, key=lambda name: (name == MANIFEST, name)):
+    for name in sorted(names, key=lambda name: (name == MANIFEST, name)):
         if Path(name).name == name and (cell_output / name).is_file():
-            still_ours()
             (cell_output / name).rename(former / name)
     _move_to_superseded(former, cell_output)
 
