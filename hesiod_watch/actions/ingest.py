@@ -4,7 +4,10 @@ One attempt:
 
 1. List the FASTQ files, and count all data files in the same look.
 2. Read the finished files that are new, and commit them.
-3. Publish the present state: numbers for `status`, and a page that shows the cell as running.
+3. Publish the present state: numbers for `status`, and a page that shows the cell as running. Only
+   a cell that no process has claimed gets them: they must never replace results. As in
+   `publication`, the files come from a directory of this attempt, which the worker of a claim
+   withdraws.
 
 An attempt ends early as soon as the cell is ready to be processed; `process` then reads the rest.
 When the cell is closed, everything that was read is compared with the disk again.
@@ -14,6 +17,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +27,7 @@ from hesiod_watch.actions.attempt import attempt_at
 from hesiod_watch.actions.outputs.documents import qc_document
 from hesiod_watch.actions.outputs.ingest_dir import open_ingest
 from hesiod_watch.actions.outputs.progress import ProgressReporter
-from hesiod_watch.actions.outputs.publication import publish_state
+from hesiod_watch.actions.outputs.publication import own_directory
 from hesiod_watch.actions.outputs.results import QC, REPORT
 from hesiod_watch.actions.outputs.sources import NewestFile, find_outputs, finished_sources
 from hesiod_watch.core.cell_contents import CellContents
@@ -34,6 +38,7 @@ from hesiod_watch.core.system_errors import translated
 from hesiod_watch.core.text import number_of
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Tally
+from hesiod_watch.host.files import directory, write_new
 from hesiod_watch.report.cell import render_cell
 from hesiod_watch.rules import completeness
 from hesiod_watch.runs import flags, minknow
@@ -108,14 +113,19 @@ def _publish_state(
     if ingest.sources:
         qc_text = json.dumps(qc, indent=1, ensure_ascii=False) + "\n"
         texts = {QC: qc_text, REPORT: render_cell(qc), **texts}
-    files = {name: text.encode("utf-8", "surrogateescape") for name, text in texts.items()}
-    publish_state(cell_output, job.owner, files, lambda: _begun(job))
-
-
-def _begun(job: Job) -> bool:
-    """Whether the cell is claimed or processed: its files are not this attempt's any more."""
-    stem = job.the_cell.stem
-    return any(map(job.pipeline.has, (flags.started(stem), flags.done(stem))))
+    with (
+        own_directory(cell_output, job.owner) as place,
+        suppress(FileNotFoundError),  # withdrawn: the cell is being processed
+        directory(place) as parent,
+    ):
+        for name, text in texts.items():
+            # Not durable: the next attempt makes them again.
+            write_new(parent, name, text.encode("utf-8", "surrogateescape"), durable=False)
+        listing, stem = flags.read_flags(job.pipeline), job.the_cell.stem
+        if listing.epoch_numbers(stem) or listing.has(flags.done(stem)):
+            return
+        for name in texts:
+            (place / name).rename(cell_output / name)
 
 
 def _newest_before(cell_output: Path) -> dict[str, NewestFile]:

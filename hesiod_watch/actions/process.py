@@ -212,6 +212,7 @@ def _wait_for_ingest(job: Job, only_writer: ExitStack) -> None:
             return
         except FlagExists as error:
             last = flags.read_flags(job.pipeline).attempt(work, job.judge)
+            _still_ours(job)  # an overtaken attempt need not wait
             reporter.say(Progress("waiting", note=f"for the ingest attempt under way ({error})"))
             if not unclear(last):
                 time.sleep(INGEST_CHECK_INTERVAL)
@@ -224,7 +225,6 @@ def _wait_for_ingest(job: Job, only_writer: ExitStack) -> None:
                 )
                 return
             time.sleep(DISTANT_CHECK_INTERVAL)
-            _still_ours(job)
 
 
 class _Silence:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
+import hashlib
+import itertools
 import json
 import os
 import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +66,13 @@ class World:
             job = replace(job, owner=owner)
         flags.claim_cell(pipeline_at(self.pipeline), CELL.stem, job.owner, judge=process.judge_here)
         return actions.perform(job)
+
+    def ingest(self) -> Outcome:
+        """Ingest the cell as if it was not complete, on a host that no process here can judge."""
+        (self.pipeline / flags.synced(CELL.stem)).unlink()
+        job = self.job("ingest")
+        owner = replace(job.owner, host="elsewhere", machine_id="other", boot_id="other")
+        return actions.perform(replace(job, owner=owner))
 
     def rewrite_source(self, text: str = "@mended\nACGT\n+\nIIII\n") -> None:
         """Write one source again with another text."""
@@ -119,6 +130,15 @@ class World:
         )
         assert not list(self.output.glob(".staging*"))
         assert not (self.pipeline / flags.failed(CELL.stem)).exists()
+
+    def assert_no_strays(self) -> None:
+        """Check that `.done` names the manifest, and that the manifest names every file."""
+        text = (self.output / "manifest.json").read_bytes()
+        done = json.loads((self.pipeline / flags.done(CELL.stem)).read_text())
+        assert done["manifest_md5"] == hashlib.md5(text, usedforsecurity=False).hexdigest()
+        named = {entry["name"] for entry in json.loads(text)["files"]} | {"manifest.json"}
+        assert {name for name in self.published() if not name.startswith(SUPERSEDED)} == named
+        assert not list(self.pipeline.glob(".*"))
 
 
 class Gate:
@@ -310,3 +330,186 @@ def test_killed_at_any_rename(before: str, tmp_path: Path) -> None:
         notes = json.loads((world.output / "qc.json").read_text())["notes"]
         assert not [note for note in notes for name in ready if note.startswith(name)]
         shutil.rmtree(root)
+
+
+CHANGES = (
+    *("open", "write", "pwrite", "fsync", "fdatasync", "ftruncate", "link", "symlink", "rename"),
+    *("replace", "unlink", "remove", "mkdir", "rmdir"),
+)
+"""Functions of `os` that change a disk."""
+OUTCOMES = {"nothing", "done", "FlagExists", "BadSource"}
+"""Outcomes of a stopped worker. Its sources are written again while it reads them."""
+
+
+class Recorder:
+    """Counts the calls of one thread that change the disk, and calls `at_number` before one."""
+
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        number: int,
+        at_number: Callable[[], None],
+        kinds: tuple[str, ...],
+    ) -> None:
+        self.count = 0
+        self.call = ""
+        self._number = number
+        self._at_number = at_number
+        self._thread = 0
+        for kind in kinds:
+            monkeypatch.setattr(os, kind, self._recording(kind, getattr(os, kind)))
+        flock = fcntl.flock
+
+        def lock(*arguments: Any) -> None:
+            if threading.get_ident() != self._thread:  # the other host has other locks
+                flock(*arguments)
+
+        monkeypatch.setattr(fcntl, "flock", lock)
+
+    def for_this_thread(self) -> None:
+        self._thread = threading.get_ident()
+
+    def _recording(self, kind: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            reading = kind == "open" and not arguments[1] & (os.O_WRONLY | os.O_RDWR)
+            if threading.get_ident() == self._thread and not reading:
+                self.count += 1
+                if self.count == self._number:
+                    self.call = f"{kind} {arguments}"
+                    self._at_number()
+            return real(*arguments, **options)
+
+        return call
+
+
+class Overtaking:
+    """A worker that is stopped at one call, a successor, and the end of the stopped worker."""
+
+    def __init__(
+        self, world: World, number: int, kinds: tuple[str, ...], work: Callable[[], Outcome]
+    ) -> None:
+        self.world = world
+        self._work = work
+        self.stopped, self.awake = threading.Event(), threading.Event()
+        self.outcome: list[Outcome | BaseException] = []
+        self._number = number
+        self._kinds = kinds
+
+    def run(self, *, finished: bool) -> Recorder:
+        """Run both; `finished`: the successor ends before the stopped worker wakes up."""
+        world = self.world
+        with pytest.MonkeyPatch.context() as patch:
+            recorder = Recorder(patch, self._number, self._stop, self._kinds)
+
+            def work() -> None:
+                recorder.for_this_thread()
+                try:
+                    self.outcome.append(self._work())
+                except BaseException as error:  # noqa: BLE001 -- the test judges it
+                    self.outcome.append(error)
+                self.stopped.set()
+
+            worker = threading.Thread(target=work)
+            worker.start()
+            assert self.stopped.wait(SECONDS)
+            flags.archive_flags(
+                pipeline_at(world.pipeline), CELL.stem, why="that host is dead, a person says"
+            )
+            done = world.pipeline / flags.done(CELL.stem)
+            if not (world.pipeline / flags.synced(CELL.stem)).exists():
+                actions.perform(world.job("synced"))
+            if not done.exists():
+                world.rewrite_source()
+                if not finished:
+                    self._wake_before_done(patch, worker)
+                assert world.attempt() == "done", recorder.call
+            flag = done.read_bytes()
+            published = world.published()
+            self.awake.set()
+            worker.join(SECONDS)
+            assert not worker.is_alive()
+            assert done.read_bytes() == flag, recorder.call
+            assert world.published() == published, recorder.call
+        return recorder
+
+    def _stop(self) -> None:
+        self.stopped.set()
+        assert self.awake.wait(SECONDS)
+
+    def _wake_before_done(self, patch: pytest.MonkeyPatch, worker: threading.Thread) -> None:
+        """Let the stopped worker end just before the successor makes `.done`."""
+        link, this = os.link, threading.get_ident()
+
+        def linking(old: Any, new: Any, **options: Any) -> None:
+            if threading.get_ident() == this and new == flags.done(CELL.stem):
+                self.awake.set()
+                worker.join(SECONDS)
+            link(old, new, **options)
+
+        patch.setattr(os, "link", linking)
+
+
+def overtake_anywhere(
+    root: Path,
+    before: str,
+    kinds: tuple[str, ...],
+    *,
+    finished: bool,
+    work: Callable[[World], Outcome] = lambda world: world.attempt(elsewhere=True),
+) -> set[str]:
+    """Stop a worker before each of its calls in turn; returns the outcomes."""
+    outcomes: set[str] = set()
+    for number in itertools.count(1):
+        place = root / str(number)
+        place.mkdir()
+        world = World(place)
+        BEFORE[before](world)
+        former = world.kept_fastq()
+        overtaking = Overtaking(world, number, kinds, partial(work, world))
+        recorder = overtaking.run(finished=finished)
+        if recorder.count < number:
+            assert number > 8
+            return outcomes
+        (outcome,) = overtaking.outcome
+        outcomes.add(outcome if isinstance(outcome, str) else type(outcome).__name__)
+        world.assert_whole()
+        world.assert_no_strays()
+        assert former <= world.kept_fastq(), recorder.call
+        shutil.rmtree(place)
+    raise AssertionError
+
+
+def test_overtaken_where_names_appear(root: Path) -> None:
+    """A worker that wakes up at any link or mkdir, beside its successor, changes nothing."""
+    outcomes = overtake_anywhere(root, "first", ("link", "mkdir"), finished=False)
+    assert {"nothing"} <= outcomes <= OUTCOMES
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize("finished", [True, False], ids=["after", "in the middle"])
+def test_overtaken_anywhere(finished: bool, before: str, root: Path) -> None:
+    """The same for every call that changes the disk, also after the end of the successor."""
+    outcomes = overtake_anywhere(root, before, CHANGES, finished=finished)
+    assert {"nothing", "done"} <= outcomes <= OUTCOMES
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        pytest.param(("mkdir", "rename"), id="where names appear"),
+        pytest.param(CHANGES, id="anywhere", marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize(
+    "finished",
+    [
+        pytest.param(True, id="after"),
+        pytest.param(False, id="in the middle", marks=pytest.mark.slow),
+    ],
+)
+def test_a_stopped_ingest(finished: bool, kinds: tuple[str, ...], root: Path) -> None:
+    """An ingest that wakes up when its cell is being processed, or is done, changes no result."""
+    outcomes = overtake_anywhere(root, "first", kinds, finished=finished, work=World.ingest)
+    assert outcomes <= {"done", "nothing", "TemporaryError"}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -192,18 +191,6 @@ def explore(root: Path, ending: str) -> Iterator[tuple[Path, World]]:
         if not taken:
             return
         schedule = [choice for choice, _ in taken[:-1]] + [taken[-1][0] + 1]
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Iterator[Path]:
-    """Directory in memory if possible: thousands of worlds each need several fsyncs."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    path = Path(tempfile.mkdtemp(prefix="hesiod-watch-test-", dir=memory))
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.mark.parametrize(

@@ -101,19 +101,6 @@ def stepping(real: Callable[..., Any]) -> Callable[..., Any]:
     return step
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Iterator[Path]:
-    """Directory in memory if possible: thousands of worlds each need several fsyncs."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    path = memory / f"hesiod-watch-test-{os.getpid()}"
-    path.mkdir()
-    yield path
-    shutil.rmtree(path)
-
-
 def claim(
     pipeline: Path, owner: Owner, judge: Callable[[Owner | None], tuple[Liveness, str]]
 ) -> None:

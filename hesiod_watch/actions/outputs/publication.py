@@ -68,6 +68,21 @@ def staging_directory(cell_output: Path, owner: Owner, judge: Judge) -> Iterator
             _clear(place, cell_output, owner, judge)
 
 
+@contextmanager
+def own_directory(cell_output: Path, owner: Owner) -> Iterator[Path]:
+    """Make a directory that the next `staging_directory` withdraws, and remove it at the end.
+
+    Raises TemporaryError, PermanentError.
+    """
+    place = _staging_of(cell_output, owner)
+    with translated(cell_output, own_output=True):
+        place.mkdir()
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+
 def withdraw_others(cell_output: Path, owner: Owner, judge: Judge) -> None:
     """Withdraw the staging directories of all other attempts, so that none of them can publish.
 
@@ -132,33 +147,6 @@ def publish_results(
         sync_directory(cell_output)
         sync_directory(cell_output.parent)
     return published
-
-
-def publish_state(
-    cell_output: Path, owner: Owner, texts: Mapping[str, bytes], begun: Callable[[], bool]
-) -> None:
-    """Publish files of a cell that is still growing, unless its processing has begun.
-
-    An attempt at ingest that was overtaken may wake up at any point. Its files have a staging
-    directory of their own, as results have. `begun` is asked after that exists: either this attempt
-    sees the processing, or the processing withdraws the directory. Not durable: the next attempt
-    makes the files again.
-
-    Raises TemporaryError, PermanentError.
-    """
-    place = _staging_of(cell_output, owner)
-    with translated(cell_output, own_output=True):
-        place.mkdir(exist_ok=True)
-        try:
-            with suppress(FileNotFoundError):  # withdrawn
-                for name, text in texts.items():
-                    (place / name).write_bytes(text)
-                for name in texts:
-                    if begun():
-                        break
-                    (place / name).rename(cell_output / name)
-        finally:
-            shutil.rmtree(place, ignore_errors=True)
 
 
 def require_published(results: CellResults, published: Entries, cell_output: Path) -> None:
