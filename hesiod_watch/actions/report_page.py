@@ -3,10 +3,14 @@
 The page depends only on the disk and is replaced by one rename, so it needs no claim: two processes
 at the same time write two good pages. The page contains a digest of its facts. If the older of two
 pages is written last, its digest is out of date, and the next pass plans the report again.
+
+Results count from `.done` on. The numbers of a cell without it are those of a running cell, and
+files that an attempt has published before it was stopped are not shown.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -58,7 +62,10 @@ def perform(job: Job) -> Outcome:
 
 def _cell(output: Path, cell: Cell) -> dict[str, Any]:
     directory = output / cell.id.library / cell.id.name
-    has_page = (directory / REPORT).is_file()
+    qc = _read_qc(directory / QC)
+    if qc and not _counts(cell, qc):
+        qc = None
+    has_page = bool(qc or cell.flags.done) and (directory / REPORT).is_file()
     return {
         "library": cell.id.library,
         "cell": cell.id.name,
@@ -67,8 +74,17 @@ def _cell(output: Path, cell: Cell) -> dict[str, Any]:
         "by_hand": by_hand(cell),
         "damaged": stage_of(cell) is Stage.PROCESSED and bool(finding_of(cell).said),
         "page": f"{quote(cell.id.library)}/{quote(cell.id.name)}/{REPORT}" if has_page else None,
-        "qc": _read_qc(directory / QC),
+        "qc": qc,
     }
+
+
+def _counts(cell: Cell, qc: Mapping[str, Any]) -> bool:
+    """Whether a qc document is that of the running cell, or of the results that `done` names."""
+    if not cell.flags.done:
+        return bool(qc.get("state") == "running")
+    total = qc.get("total")
+    named = {key: cell.results[key] for key in ("reads", "bases") if key in cell.results}
+    return not named or (isinstance(total, dict) and named.items() <= total.items())
 
 
 def _read_qc(path: Path) -> dict[str, Any] | None:

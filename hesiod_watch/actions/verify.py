@@ -117,6 +117,7 @@ def verify_and_record(
     Raises FlagExists while another attempt is under way, HesiodError.
     """
     work = flags.verify(job.the_cell.stem)
+    _require_done(job.config, job.run, job.the_cell)
     with attempt_at(job, work, VerificationRecord, _known_damage, log=log) as attempt:
         found = verify_copies(job.config, job.run, job.output, job.the_cell, say=say, stop=stop)
         known = attempt.before
@@ -165,10 +166,21 @@ def verify_copies(
 ) -> VerificationResult:
     """Read the copies of a cell.
 
-    Changes nothing. Damaged and unreadable copies are in the result.
+    Changes nothing. Damaged and unreadable copies are in the result. Raises PermanentError for a
+    cell without `.done`.
     """
+    _require_done(config, run, cell)
     cell_output = output / cell.library / cell.name
     return _Verification(config, run, cell_output, cell, say, stop).make(backups=backups)
+
+
+def _require_done(config: Config, run: OpenDirectory, cell: CellId) -> None:
+    """Raise PermanentError for a cell without `.done`: its results do not count."""
+    if flags.read_flags(flags.Pipeline(run)).cell(cell.stem, config.judge).done is None:
+        raise PermanentError(
+            f"{display(run.path.name)} {display(str(cell))} is not processed; there is nothing to"
+            " verify yet"
+        )
 
 
 @dataclass

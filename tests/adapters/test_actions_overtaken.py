@@ -24,7 +24,8 @@ from hesiod_watch.actions import Job, Outcome
 from hesiod_watch.actions.outputs.check import verify_cell
 from hesiod_watch.actions.outputs.publication import SUPERSEDED
 from hesiod_watch.cli.simulator import SimulatedCell
-from hesiod_watch.config import Config
+from hesiod_watch.config import BackupPlaceSettings, Config
+from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.model import CellId
 from hesiod_watch.host import process
 from hesiod_watch.report.cell import render_cell
@@ -513,3 +514,64 @@ def test_a_stopped_ingest(finished: bool, kinds: tuple[str, ...], root: Path) ->
     """An ingest that wakes up when its cell is being processed, or is done, changes no result."""
     outcomes = overtake_anywhere(root, "first", kinds, finished=finished, work=World.ingest)
     assert outcomes <= {"done", "nothing", "TemporaryError"}
+
+
+class Stopped(BaseException):
+    """The process ends at this call."""
+
+
+def publish_without_done(world: World) -> None:
+    """Let an attempt publish all its results and end before it makes `.done`."""
+    link = os.link
+
+    def linking(old: Any, new: Any, **options: Any) -> None:
+        if new == flags.done(CELL.stem):
+            raise Stopped
+        link(old, new, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "link", linking)
+        with pytest.raises(Stopped):
+            world.attempt()
+    assert (world.output / "manifest.json").exists()
+
+
+def with_a_backup(world: World) -> Config:
+    backup = BackupPlaceSettings("second", str(world.config.output / "second"))
+    return replace(world.config, backups=(backup,))
+
+
+def test_results_without_done_do_not_count(tmp_path: Path) -> None:
+    """Results are neither shown nor verified nor copied before `.done` names them."""
+    world = World(tmp_path)
+    publish_without_done(world)
+    actions.perform(world.job("report"))
+    page = world.output.parents[1] / "report.html"
+    assert f"{CELL.name}/report.html" not in page.read_text()
+    with pytest.raises(PermanentError, match="not processed"):
+        actions.perform(world.job("verify"))
+    with pytest.raises(PermanentError, match="not processed"):
+        actions.perform(replace(world.job("backup"), config=with_a_backup(world)))
+    assert not list(world.pipeline.glob("*.verify.*"))
+    flags.archive_flags(pipeline_at(world.pipeline), CELL.stem, why="test")
+    assert world.attempt() == "done"
+    actions.perform(world.job("report"))
+    assert f"{CELL.name}/report.html" in page.read_text()
+    assert actions.perform(world.job("verify")) == "done"
+
+
+def test_a_manifest_that_done_does_not_name(tmp_path: Path) -> None:
+    """Results that `.done` does not name are damage for `verify`, and are not copied."""
+    world = World(tmp_path)
+    world.attempt()
+    done = world.pipeline / flags.done(CELL.stem)
+    record = done.read_bytes()
+    done.unlink()
+    flags.archive_flags(pipeline_at(world.pipeline), CELL.stem, why="test")
+    world.rewrite_source()
+    world.attempt()
+    done.write_bytes(record)
+    with pytest.raises(PermanentError, match="not the one that its flag done names"):
+        actions.perform(world.job("verify"))
+    with pytest.raises(PermanentError, match="not the one that its flag done names"):
+        actions.perform(replace(world.job("backup"), config=with_a_backup(world)))
