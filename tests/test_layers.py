@@ -62,6 +62,7 @@ PURE = frozenset(
             "math",
             "pathlib",
             "re",
+            "shlex",  # of it, only its quoting
             "stat",  # only numbers
             "string",
             "typing",

@@ -10,28 +10,16 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.text import quoted
 from hesiod_watch.host.files import open_or_create
 
 logger = logging.getLogger(__name__)
-
-
-def quoted(word: str) -> str:
-    """Quote `word` for a shell, on one line; with control characters as bash's `$'…'`."""
-    if word.isprintable():
-        return shlex.quote(word)
-    return "$'" + "".join(_ansi_c(byte) for byte in os.fsencode(word)) + "'"
-
-
-def _ansi_c(byte: int) -> str:
-    plain = 0x20 <= byte < 0x7F and byte not in b"'\\"
-    return chr(byte) if plain else f"\\x{byte:02x}"
 
 
 class RunLog:

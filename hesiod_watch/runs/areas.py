@@ -21,9 +21,8 @@ from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.system_errors import FULL, WITHOUT_LINKS, LinksNotStored
-from hesiod_watch.core.text import number_of
+from hesiod_watch.core.text import number_of, quoted
 from hesiod_watch.host.files import TEMPORARY, directory, make_link, write_new
-from hesiod_watch.host.runlog import quoted
 from hesiod_watch.runs.landing import PIPELINE, LandingArea
 
 logger = logging.getLogger(__name__)

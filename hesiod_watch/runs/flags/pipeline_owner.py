@@ -23,7 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hesiod_watch.core.naming import display
-from hesiod_watch.host.runlog import quoted
+from hesiod_watch.core.text import quoted
 from hesiod_watch.runs.flags import names
 from hesiod_watch.runs.flags.pipeline import Pipeline
 from hesiod_watch.runs.flags.run_facts import find_output

@@ -14,8 +14,8 @@ import yaml
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.system_errors import translated
+from hesiod_watch.core.text import quoted
 from hesiod_watch.host.files import OpenDirectory, directory, make_link, sync_directory, write_new
-from hesiod_watch.host.runlog import quoted
 from hesiod_watch.runs.flags import names, output_owner
 from hesiod_watch.runs.flags.flag_files import publish
 from hesiod_watch.runs.flags.output_owner import ForeignOwner

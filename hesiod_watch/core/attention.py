@@ -1,0 +1,116 @@
+"""Attention: what is blocked, its kind, its sentence, and the steps of a person.
+
+A kind's sentence and steps are templates: `{name}` stands for a fact that the rule states. A step
+is offered only if all facts that it names are known. So a step that would not help in some case
+names a fact that the rule leaves out in that case. `rules.attention` decides which kinds apply.
+
+Facts in the words of a step and in a sentence are escaped for display. Facts in a command are
+quoted for a shell. The steps of a kind are in the order in which a person tries them.
+`attention_kinds` has the table of the kinds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from string import Formatter
+
+from hesiod_watch.core.naming import display
+from hesiod_watch.core.text import quoted
+
+
+class Severity(StrEnum):
+    """Whether something that is blocked needs a person, or ends by itself."""
+
+    NOTE = "note"
+    PERSON = "person"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a person can do: in words, and as a command for a shell if one does it."""
+
+    words: str
+    command: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.words}: {self.command}" if self.command else self.words
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """One thing that is blocked."""
+
+    kind: str  # key of attention_kinds.KINDS
+    run: str  # "": it concerns the whole site
+    cell: str  # library/cell, or a name in the run that is not worked on; "": the whole run
+    since: datetime | None  # None: unknown
+    severity: Severity
+    sentence: str  # what is wrong, and the cause; without a full stop, escaped for display
+    steps: tuple[Step, ...]
+
+    @property
+    def needs_person(self) -> bool:
+        return self.severity is Severity.PERSON
+
+    @property
+    def subject(self) -> str:
+        """Run and cell, escaped for display; "this site" if it concerns no run."""
+        return display(" ".join(filter(None, (self.run, self.cell)))) or "this site"
+
+    def __str__(self) -> str:
+        """One line for a log or a mail."""
+        return f"{self.subject}: {self.kind}: {self.sentence}"
+
+    def record(self) -> dict[str, object]:
+        """Return it as a JSON object of `status --attention --json`."""
+        return {
+            "kind": self.kind,
+            "run": display(self.run) or None,
+            "cell": display(self.cell) or None,
+            "since": self.since.isoformat(timespec="seconds") if self.since else None,
+            "severity": str(self.severity),
+            "sentence": self.sentence,
+            "steps": [str(step) for step in self.steps],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionKind:
+    """One kind of blocked thing: its severity, its meaning, its sentence and its steps."""
+
+    name: str
+    severity: Severity
+    meaning: str  # for the documentation
+    sentence: str  # template
+    steps: tuple[Step, ...]  # templates
+
+    def about(
+        self,
+        run: str = "",
+        cell: str = "",
+        since: datetime | None = None,
+        **facts: object,
+    ) -> Attention:
+        """Return it for a run and a cell. A fact that is None, "" or not stated is not known."""
+        known = {name: str(fact) for name, fact in facts.items() if fact not in (None, "")}
+        known |= {name: fact for name, fact in (("run", run), ("cell", cell)) if fact}
+        shown = {name: display(fact) for name, fact in known.items()}
+        as_words = {name: quoted(fact) for name, fact in known.items()}
+        steps = tuple(
+            Step(step.words.format_map(shown), step.command.format_map(as_words))
+            for step in self.steps
+            if _fields(step.words) | _fields(step.command) <= known.keys()
+        )
+        sentence = self.sentence.format_map(_Shown(shown))
+        return Attention(self.name, run, cell, since, self.severity, sentence, steps)
+
+
+class _Shown(dict[str, str]):
+    def __missing__(self, name: str) -> str:
+        return "?"
+
+
+def _fields(template: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(template) if name}

@@ -1,0 +1,274 @@
+"""Kinds of attention: the one table of what can be blocked, with each sentence and its steps.
+
+The kinds of a cell are in `attention_cell_kinds`. `.ci/attention_kinds.py` writes this table into
+docs/operations.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hesiod_watch.core.attention import AttentionKind, Severity, Step
+from hesiod_watch.core.attention_cell_kinds import CELL_KINDS
+
+PERSON = Severity.PERSON
+
+_WHOLE_SITE = (
+    AttentionKind(
+        "landing-missing",
+        PERSON,
+        "the landing area is missing, unreadable, or empty although runs are known",
+        "{why}",
+        (
+            Step("bring the file system of {landing} back, then look again", "ls {landing}"),
+            Step("if another directory is meant, correct `landing` in the configuration"),
+        ),
+    ),
+    AttentionKind(
+        "output-missing",
+        PERSON,
+        "the output directory is missing, unreadable or not the one that has the results",
+        "{why}",
+        (
+            Step("bring the file system of {output} back, then look again", "ls {output}"),
+            Step(
+                "if it is mounted, and empty on purpose",
+                "mkdir -p {marker_directory} && touch {marker}",
+            ),
+        ),
+    ),
+    AttentionKind(
+        "locks-unusable",
+        PERSON,
+        "the directory of the locks is missing or cannot be used, so no worker can start",
+        "{why}",
+        (Step("try all parts of this host", "hesiod-watch doctor"),),
+    ),
+    AttentionKind(
+        "no-watcher",
+        PERSON,
+        "no process has looked at the landing area for longer than it should",
+        "no process has looked at the landing area since {since}; {who} is overdue",
+        (
+            Step("look at the service", "systemctl status hesiod-watch"),
+            Step("make one pass now", "hesiod-watch poll"),
+        ),
+    ),
+    AttentionKind(
+        "config-changed",
+        PERSON,
+        "the service works with another configuration than the present one",
+        "{who} works with a configuration that was changed after its start",
+        (
+            Step("check the present configuration", "hesiod-watch config check"),
+            Step("restart the service", "systemctl restart hesiod-watch"),
+        ),
+    ),
+    AttentionKind(
+        "upstream-silent",
+        PERSON,
+        "an upstream does not answer, so new data there stay unknown",
+        "the upstream {upstream} does not answer: {why}",
+        (
+            Step("make sure that {location} is switched on and reachable from this host"),
+            Step("then try it", "hesiod-watch list-upstream {upstream}"),
+        ),
+    ),
+    AttentionKind(
+        "upstream-refusing",
+        PERSON,
+        "an upstream answers and refuses: a key, a host key, a path or a missing program",
+        "the upstream {upstream} refuses: {why}",
+        (
+            Step("try all parts of the connection", "hesiod-watch doctor"),
+            Step(
+                "after fixing the cause, try it",
+                "hesiod-watch list-upstream {upstream}",
+            ),
+        ),
+    ),
+    AttentionKind(
+        "backup-missing",
+        PERSON,
+        "the place of a backup is missing or is not the backup, so nothing is copied to it",
+        "the backup {backup} is missing: {why}",
+        (Step("bring the file system of the backup {backup} back, then", "hesiod-watch doctor"),),
+    ),
+)
+
+_RUNS = (
+    AttentionKind(
+        "not-permitted",
+        PERSON,
+        "a run, a library or a cell cannot be read or written by the user of hesiod-watch",
+        "{why}",
+        (
+            Step(
+                "show its owner and mode, and correct them for the user of hesiod-watch",
+                "ls -ld {path}",
+            ),
+        ),
+    ),
+    AttentionKind(
+        "not-trusted",
+        PERSON,
+        "an account that is not trusted made the run's `pipeline/`, so no work is done",
+        "{why}",
+        (
+            Step(
+                "if you trust that user's flags, add the user to `landing_owners` in the"
+                " configuration"
+            ),
+            Step(
+                "have the run taken up anew: move its flags out of the landing area",
+                "mv {pipeline} {pipeline_aside}",
+            ),
+        ),
+    ),
+    AttentionKind(
+        "run-failed",
+        PERSON,
+        "the flag `failed` of the run stops all work on it",
+        "the run is flagged failed: {why}",
+        (Step("after fixing the cause", "hesiod-watch retry {run} --why …"),),
+    ),
+    AttentionKind(
+        "no-upstream",
+        PERSON,
+        "`pipeline/upstream` of a run is missing, so it is unknown where the run comes from",
+        "pipeline/upstream is missing, so the run's upstream is unknown, and nothing is done",
+        (
+            Step(
+                "if a sequencer writes the run into the landing area itself",
+                "echo LOCAL > {upstream_flag}",
+            ),
+            Step("otherwise write the upstream of the run into {upstream_flag}"),
+        ),
+    ),
+    AttentionKind(
+        "upstream-unconfigured",
+        PERSON,
+        "the upstream of a run is not in the configuration, so its cells are never completed",
+        "waits for its upstream {upstream}, which is not in the configuration",
+        (
+            Step("add {upstream} to `upstreams` in the configuration"),
+            Step(
+                "if all data of the run are here, have it treated as a local run",
+                "echo LOCAL > {upstream_flag}",
+            ),
+        ),
+    ),
+    AttentionKind(
+        "no-results",
+        PERSON,
+        "`pipeline/output` of a run is missing or leads to no directory of the output area",
+        "{why}; no work is started without a directory for its results",
+        (
+            Step("if the results are new", "mkdir -p {results} && ln -sfn {results} {output_link}"),
+            Step("otherwise have {output_link} lead to the directory of the run's results"),
+        ),
+    ),
+    AttentionKind(
+        "results-elsewhere",
+        PERSON,
+        "`pipeline/output` of a run leads to the results of another run",
+        "{why}; nothing is written until then",
+        (Step("have {output_link} lead to the directory of this run's results"),),
+    ),
+    AttentionKind(
+        "type-unknown",
+        PERSON,
+        "`pipeline/type.yaml` of a run names no type of the configuration",
+        "{why}",
+        (Step("correct the type in {type_file}"),),
+    ),
+    AttentionKind(
+        "stale-sync",
+        PERSON,
+        "a sync was begun, and it is unknown whether its owner is alive",
+        "a sync was begun, and its owner can neither be seen alive nor proven dead ({why})",
+        (Step("if you have checked that it is dead", "rm {sync_flag}"),),
+    ),
+    AttentionKind(
+        "sync-failed",
+        PERSON,
+        "copying from the upstream has failed and needs a person; it is tried again",
+        "copying from {upstream} has failed: {why}",
+        (
+            Step(
+                "after fixing the cause, copy it now",
+                "hesiod-watch perform sync {run}",
+            ),
+        ),
+    ),
+    AttentionKind(
+        "action-refused",
+        PERSON,
+        "an action was tried and has failed outside its flags; it is tried again",
+        "{action} was tried {attempts} and has failed: {why}",
+        (
+            Step(
+                "after fixing the cause, try it now", "hesiod-watch perform {action} {run} {cell}"
+            ),
+            Step("after fixing the cause, try it now", "hesiod-watch perform {action} {of_run}"),
+        ),
+    ),
+    AttentionKind(
+        "undelivered",
+        PERSON,
+        "messages about a run cannot be delivered; they are kept, and delivery is tried again",
+        "{why}",
+        (
+            Step("show the messages", "hesiod-watch messages {run}"),
+            Step("after fixing the cause, retry the delivery now", "rm {notify_flag}"),
+        ),
+    ),
+    AttentionKind(
+        "quarantined",
+        PERSON,
+        "a name is not allowed, so no work is done on it",
+        "{name} is not worked on: {why}",
+        (Step("rename {name}, so that it can be worked on safely"),),
+    ),
+    AttentionKind(
+        "doubled",
+        PERSON,
+        "the same cell is in two libraries of a run, so neither is worked on",
+        "{name} is not worked on: {why}",
+        (Step("compare the copies of the cell, and move one of them out of the landing area"),),
+    ),
+    AttentionKind(
+        "pooled",
+        PERSON,
+        "data files are at a level where cells should be: pooled data, or a missing level",
+        "{name} is not worked on: {why}",
+        (
+            Step(
+                "move the data of each cell into RUN/LIBRARY/CELL, as MinKNOW names them; to"
+                " rename does not help"
+            ),
+        ),
+    ),
+    AttentionKind(
+        "link",
+        PERSON,
+        "a run, a library or a cell is a symbolic link; links are not followed",
+        "{name} is a symbolic link, and links are not followed",
+        (Step("move or mount the directory itself to the place of the link {name}"),),
+    ),
+    AttentionKind(
+        "wrong-level",
+        PERSON,
+        "cells are one level too high or too deep, so they are not found",
+        "{name} is not worked on: {why}",
+        (Step("move it, so that the cell is at RUN/LIBRARY/CELL in the landing area"),),
+    ),
+)
+
+KINDS: Mapping[str, AttentionKind] = {
+    kind.name: kind for kind in (*_WHOLE_SITE, *_RUNS, *CELL_KINDS)
+}
+"""All kinds, in the order of precedence: the first one that applies is the blocking cause.
+
+A cause outside a run comes before one in the run, and that before one in a cell.
+"""

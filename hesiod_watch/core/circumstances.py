@@ -1,0 +1,68 @@
+"""Circumstances of a run: what is known about everything outside it that can block its work.
+
+Each process states what it knows. A field that a process cannot know keeps its default, and then
+`rules.attention` reports nothing about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from hesiod_watch.core.model import CellId, RunName
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamAnswer:
+    """Last answer of an upstream."""
+
+    name: str  # in the configuration
+    location: str  # spelled as in pipeline/upstream
+    problem: str = ""  # why it could not be listed; "": it answered
+    refused: bool = False  # it was reached, and a person must correct something
+    since: datetime | None = None  # first failure in a row; None: unknown
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedAction:
+    """Last refusal or failure of an action that left no flag."""
+
+    action: str
+    run: RunName
+    cell: CellId | None
+    why: str
+    attempts: int = 1
+    since: datetime | None = None  # first failure in a row; None: unknown
+    again: datetime | None = None  # next attempt; None: at the next look
+
+
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """Heartbeat of a process that looks at the landing area."""
+
+    who: str  # such as "the service on host1"
+    last_look: datetime
+    due: datetime  # time at which the next look should have been made
+    config_changed: bool = False  # it works with another configuration than the present one
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """Everything outside a run that can block it, as far as this process knows it."""
+
+    landing: Path | None = None
+    landing_problem: str = ""  # why it cannot be the landing area
+    output: Path | None = None
+    output_problem: str = ""  # why it cannot be the output area
+    output_marker: Path | None = None  # marker to make if an empty output area is meant
+    locks: tuple[str, ...] = ()  # why no lock can be taken
+    # Locations of the configured upstreams, spelled as in pipeline/upstream; None: unknown.
+    configured: frozenset[str] | None = None
+    upstreams: tuple[UpstreamAnswer, ...] = ()
+    refused: tuple[RefusedAction, ...] = ()
+    # Action → who holds the slots of this host; an action with a free slot is not in it.
+    busy: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    backups: Mapping[str, str] = field(default_factory=dict)  # name → why it is missing
+    watchers: tuple[Watcher, ...] = ()
