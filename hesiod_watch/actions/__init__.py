@@ -32,7 +32,7 @@ from hesiod_watch.core.model import LOCAL, CellId, Snapshot
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Owner, Progress
 from hesiod_watch.core.system_errors import translated
-from hesiod_watch.host.files import OpenDirectory
+from hesiod_watch.host.files import OpenDirectory, time_in
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs import flags
@@ -168,6 +168,16 @@ class Job:
         except HesiodError:
             directory = flags.log_directory(self.pipeline, self.config.output)
         return RunLog(directory / "pipeline.log" if directory else None)
+
+
+def file_system_time(job: Job) -> float:
+    """Time by the clock of the landing area, in seconds since the epoch.
+
+    A clock of another host says nothing about the age of a file. Raises TemporaryError,
+    PermanentError.
+    """
+    with translated(f"cannot write in {display(str(job.pipeline))}"):
+        return time_in(job.pipeline.descriptor)
 
 
 def command_of(job: Job) -> tuple[str, ...]:

@@ -29,7 +29,12 @@ from hesiod_watch.actions.outputs.ingest_dir import open_ingest
 from hesiod_watch.actions.outputs.progress import ProgressReporter
 from hesiod_watch.actions.outputs.publication import own_directory
 from hesiod_watch.actions.outputs.results import QC, REPORT
-from hesiod_watch.actions.outputs.sources import NewestFile, find_outputs, finished_sources
+from hesiod_watch.actions.outputs.sources import (
+    NewestFile,
+    find_outputs,
+    finished_sources,
+    recent_damage_waits,
+)
 from hesiod_watch.core.cell_contents import CellContents
 from hesiod_watch.core.ownership import Progress
 from hesiod_watch.core.records import loads
@@ -76,7 +81,8 @@ def _ingest(job: Job) -> None:
 
     try:
         with open_ingest(job, cell_output) as ingest:
-            taken = ingest.take(outputs, on_progress=taking, stop=lambda: _closing(job))
+            with recent_damage_waits(job):
+                taken = ingest.take(outputs, on_progress=taking, stop=lambda: _closing(job))
             state = {
                 "seen_ns": seen,
                 "unfinished": unfinished,

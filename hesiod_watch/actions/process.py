@@ -20,7 +20,8 @@ Each step starts only after the step before it:
 So the time from the last file to `.done` depends on the remaining work, not on the size of the
 cell. If the process is killed, the next attempt continues from the journal.
 
-Temporary problems (a full disk, an absent file system) are waited for here, under the claim.
+Temporary problems (a full disk, an absent file system, a damaged file that changed within the last
+minute) are waited for here, under the claim.
 Problems that need a person (missing rights, a file in the place of a directory) become `.failed`.
 """
 
@@ -56,6 +57,7 @@ from hesiod_watch.actions.outputs.sources import (
     contents_if_unchanged,
     find_outputs,
     missing_cell,
+    recent_damage_waits,
 )
 from hesiod_watch.core.cell_contents import CellContents, Completeness
 from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError, TemporaryError
@@ -140,7 +142,8 @@ def _process(job: Job) -> CellResults:
         def working(tally: Tally) -> None:
             reporter.say(Progress(tally.phase, tally.bytes_done, total, tally.reads, tally.bases))
 
-        written = ingest.finish(outputs, on_progress=working)
+        with recent_damage_waits(job):
+            written = ingest.finish(outputs, on_progress=working)
         contents = contents_if_unchanged(job, outputs)
         if contents is None:
             raise TemporaryError(

@@ -94,6 +94,9 @@ class Cell:
     completeness: Completeness | None = None
     # Arrival of the newest final_summary here, seconds since the epoch.
     summary_since: float | None = None
+    # Last change of data that are younger than the newest final_summary, seconds since the epoch by
+    # the file system's clock; None: all data are older, or they are not complete.
+    unsettled_since: float | None = None
     progress: Progress | None = None
     arriving: IngestState | None = None  # None: not examined, because the cell is not being written
     # reads, bases, n50, mean_q; preliminary while the cell runs

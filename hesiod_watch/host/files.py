@@ -311,6 +311,18 @@ def write_new(
         raise
 
 
+def time_in(parent: int) -> float:
+    """Time in seconds since the epoch, by the clock of the file system of an open directory."""
+    name = TEMPORARY + secrets.token_hex(16)
+    descriptor = create(name, parent)
+    try:
+        return os.fstat(descriptor).st_ctime
+    finally:
+        os.close(descriptor)
+        with suppress(OSError):
+            os.unlink(name, dir_fd=parent)
+
+
 def make_link(target: Path | str, name: str, parent: int) -> None:
     """Make a symbolic link. Raises LinksNotStored where the file system cannot store one."""
     try:

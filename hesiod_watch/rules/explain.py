@@ -24,6 +24,7 @@ from hesiod_watch.rules.checksum_findings import finding_of, other_damage
 from hesiod_watch.rules.copies import damage_in
 from hesiod_watch.rules.delivery import delivery_failures, next_attempt, rests, sentences
 from hesiod_watch.rules.run_types import type_of, type_problem
+from hesiod_watch.rules.settling import settling_words
 from hesiod_watch.rules.stages import by_hand, stage_of, status_of, why_stage
 
 
@@ -259,6 +260,8 @@ def _cell_next(snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime) ->
                 "nothing, until a person accepts it as complete: "
                 "its final_summary names the fallback folder"
             )
+        if settling_words(cell):
+            return "it is processed when its files have been unchanged for a minute"
         if cell.completeness and cell.completeness.verdict is not Verdict.RUNNING:
             return (
                 "its files are counted again every minute or sooner; "

@@ -27,6 +27,7 @@ from hesiod_watch.rules.attempt_pauses import (
 from hesiod_watch.rules.attention import disagrees, grace_end, overdue, summary_time
 from hesiod_watch.rules.liveness import unclear, under_way
 from hesiod_watch.rules.run_types import type_of, type_problem
+from hesiod_watch.rules.settling import QUIET, settles_at, settling_words
 from hesiod_watch.rules.stages import (
     SETTLED,
     at,
@@ -44,8 +45,6 @@ OVERDUE_AFTER = timedelta(milliseconds=1)
 """Time from the end of the grace period to the look at it: two clocks may differ a little."""
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
-QUIET = 60.0
-"""Seconds without a change after which the newest FASTQ of a directory counts as finished."""
 
 
 def plan(snapshot: Snapshot, policy: Policy, now: datetime) -> Decision:
@@ -79,7 +78,8 @@ def want_synced(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
     if not snapshot.may_start(SYNCED) or snapshot.upstream != LOCAL:
         return
     for cell in at(snapshot, Stage.INCOMPLETE):
-        if cell.present and cell.completeness and cell.completeness.proven:
+        proven = cell.completeness and cell.completeness.proven
+        if cell.completeness and proven and cell.present and not settles_at(cell, now):
             yield Action(SYNCED, snapshot.run, cell=cell.id, reason=cell.completeness.why)
 
 
@@ -132,7 +132,8 @@ def want_ingest(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
         return
     cells = at(snapshot, Stage.INCOMPLETE, Stage.PENDING)
     for cell in sorted(cells, key=lambda cell: (_last_ingest(cell, now), cell.id)):
-        if cell.completeness and cell.completeness.proven and snapshot.upstream == LOCAL:
+        proven = cell.completeness and cell.completeness.proven
+        if proven and snapshot.upstream == LOCAL and cell.unsettled_since is None:
             continue  # about to be processed
         due = _next_ingest(cell, policy.ingest_interval, now)
         if due is not None and due <= now:
@@ -246,6 +247,8 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> datetime | 
             times.append(now + timedelta(seconds=min(max(age / 4, shortest), longest)))
         if (end := grace_end(cell, policy, now)) and end > now:
             times.append(end + OVERDUE_AFTER)
+        if settled_at := settles_at(cell, now):
+            times.append(settled_at)
         if (
             stage in (Stage.INCOMPLETE, Stage.PENDING)
             and cell.present
@@ -334,6 +337,8 @@ def _reason_to_wait(cell: Cell, policy: Policy, now: datetime) -> str:
         )
     elif stage is Stage.FAILED:
         return f"failed: {cell.flags.failed.why if cell.flags.failed else ''}".rstrip(": ")
+    elif settles_at(cell, now):
+        return settling_words(cell)
     elif cell.completeness and disagrees(cell):
         late = (
             "; the grace period is over, a person should look" if overdue(cell, policy, now) else ""

@@ -16,6 +16,7 @@ from hesiod_watch.core.records import why_in
 from hesiod_watch.core.results import BackupRecord
 from hesiod_watch.core.text import number_of
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
+from hesiod_watch.rules.settling import settling_words
 
 FINISHED = frozenset({Stage.PROCESSED, Stage.ABORTED})
 SETTLED = FINISHED | {Stage.FAILED}
@@ -238,7 +239,8 @@ def _why_incomplete(cell: Cell) -> str:
     if not cell.present:
         return "recorded in flags, but its directory is not here and no upstream lists it"
     completeness: Completeness | None = cell.completeness
-    return _copying(cell, completeness.why if completeness else "still being written")
+    why = completeness.why if completeness else "still being written"
+    return _copying(cell, "; ".join(filter(None, (why, settling_words(cell)))))
 
 
 def _copying(cell: Cell, otherwise: str, *, before: str = "") -> str:

@@ -232,7 +232,9 @@ def _cell(
     since = minknow.newest_summary_time(directory)
     # Do not count the files of a cell that is still being written: each pass would list everything.
     contents = minknow.read_contents(directory) if since is not None else CellContents()
-    observed = replace(observed, completeness=completeness.judge(contents), summary_since=since)
+    verdict = completeness.judge(contents)
+    changed = minknow.changed_after_summary(directory) if verdict.proven else None
+    observed = replace(observed, completeness=verdict, summary_since=since, unsettled_since=changed)
     progress = _read_progress(results, COPYING_FILE) if look.syncing else None
     last = listing.attempt(flags.ingest(cell.stem), look.judge)
     return _arriving(replace(observed, progress=progress), directory, results, last)

@@ -20,7 +20,7 @@ from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.model import CellId
 from hesiod_watch.fastq.model import Output
 from hesiod_watch.host import process
-from hesiod_watch.rules.plan import QUIET
+from hesiod_watch.rules.settling import QUIET
 from hesiod_watch.runs import minknow
 
 

@@ -11,6 +11,7 @@ import pytest
 from mounted_upstream import READS, Place, meddling
 from open_runs import opened
 from upstream_cells import CELL, SUMMARY, make_cell, tree
+from younger_files import make_younger
 
 from hesiod_watch.core.model import CellId
 from hesiod_watch.remote.backup.manifests import RawManifest, read_raw_data
@@ -127,7 +128,7 @@ def test_rewritten_upstream_with_its_old_time(place: Place) -> None:
     make_cell(place.there)
     place.copy()
     rewrite(place.source / READS, b"y" * 50_000)
-    assert place.copy().verified
+    assert place.copy(settled=0).verified
     assert place.same()
 
 
@@ -158,9 +159,25 @@ def test_changes_while_it_is_copied(after: str, how: str, place: Place) -> None:
     runner = meddling(
         after.split()[-1], lambda: left.pop() if left else change(), times=len(after.split())
     )
-    copied = place.copy(runner=runner)
+    copied = place.copy(settled=0, runner=runner)
     assert copied.verified
     assert place.same()
+
+
+def test_data_younger_than_the_summary(place: Place) -> None:
+    """A cell whose last change is not its summary is verified when it has rested for a minute."""
+    make_cell(place.there)
+    os.utime(place.source / SUMMARY, (1, 1))
+    with (place.source / READS).open("ab") as file:
+        file.write(b"more")
+    make_younger(place.source / READS, place.source / SUMMARY)
+    copied = place.copy()
+    assert (copied.outcome, copied.verified) == ("done", False)
+    assert not (place.landed / SUMMARY).exists()
+    assert "data are younger than its final_summary" in place.log.read_text()
+    assert place.copy(settled=0).verified
+    (place.source / SUMMARY).touch()
+    assert place.copy().verified
 
 
 def test_never_stops_changing(place: Place) -> None:
@@ -174,7 +191,7 @@ def test_never_stops_changing(place: Place) -> None:
         with (place.source / READS).open("ab") as opened:
             opened.write(b"more")
 
-    copied = place.copy(runner=meddling("md5sum", change, times=99))
+    copied = place.copy(settled=0, runner=meddling("md5sum", change, times=99))
     assert (copied.outcome, copied.verified) == ("again", False)
     assert copied.why == "it changes while it is copied, 3 times over"
     assert not (place.landed / SUMMARY).exists()
@@ -183,7 +200,7 @@ def test_never_stops_changing(place: Place) -> None:
 def test_file_that_vanishes(place: Place) -> None:
     """A file that disappears before it is copied is not an error."""
     make_cell(place.there)
-    assert place.copy(runner=meddling("find", (place.source / READS).unlink)).verified
+    assert place.copy(settled=0, runner=meddling("find", (place.source / READS).unlink)).verified
     assert place.same()
 
 
@@ -298,14 +315,17 @@ def test_a_stopped_copy_continues(place: Place) -> None:
         seen.append((done, of))
 
     copied = place.copy(
-        slow, on_progress=on_progress, stop=lambda: bool(seen) and seen[-1][0] > 1_000_000
+        slow,
+        settled=0,
+        on_progress=on_progress,
+        stop=lambda: bool(seen) and seen[-1][0] > 1_000_000,
     )
     assert (copied.outcome, copied.why) == ("again", "copying was ended: stopped")
     assert not (place.landed / SUMMARY).exists()
     kept = place.landed / "fastq_pass" / ".hesiod-watch-partial" / "big.fastq"
     assert kept.read_bytes() == big.read_bytes()[: kept.stat().st_size]
     assert kept.stat().st_size > 0
-    assert place.copy(on_progress=on_progress).verified
+    assert place.copy(settled=0, on_progress=on_progress).verified
     assert place.same()
     assert {of for _, of in seen} == {total}
     assert seen[-1][0] == total

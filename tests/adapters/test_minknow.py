@@ -12,11 +12,12 @@ import pytest
 from minknow_cells import CELL, A, B, Make, cell_with, summary_text
 from open_runs import opened
 from unprivileged import UNPRIVILEGED, needs_unprivileged
+from younger_files import make_younger
 
 from hesiod_watch.core.cell_contents import DataKind, Verdict
 from hesiod_watch.rules.completeness import judge
 from hesiod_watch.runs import minknow
-from hesiod_watch.runs.minknow import data_files, pooled, read_contents
+from hesiod_watch.runs.minknow import changed_after_summary, data_files, pooled, read_contents
 
 FASTQ, FAST5, POD5, BAM = DataKind.FASTQ, DataKind.FAST5, DataKind.POD5, DataKind.BAM
 
@@ -28,6 +29,26 @@ def cell(tmp_path: Path) -> Make:
 
 
 # --- data files
+
+
+@pytest.mark.parametrize(
+    "name", ["fastq_pass/barcode01/x_0.fastq", "pod5/x.pod5", "bam_pass/x.bam", "fastq/x.fastq.gz"]
+)
+def test_data_that_changed_after_the_summary(cell: Make, name: str) -> None:
+    """The change time of data counts, not the time that a copying program sets."""
+    directory = cell([name])
+    assert changed_after_summary(opened(directory)) is not None
+    (directory / "final_summary.txt").write_text("x")
+    assert changed_after_summary(opened(directory)) is None
+    (directory / name).write_text("longer")
+    make_younger(directory / name, directory / "final_summary.txt")
+    changed = (directory / name).stat().st_ctime_ns / 1e9
+    assert changed_after_summary(opened(directory)) == changed
+    (directory / "final_summary.txt").touch()
+    (directory / "report_x.html").write_text("x")
+    assert changed_after_summary(opened(directory)) is None
+    make_younger((directory / name).parent, directory / "final_summary.txt")
+    assert changed_after_summary(opened(directory)) is not None
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,18 @@ def test_rules(snapshot: Snapshot, expected: list[tuple[str, int]]) -> None:
     assert planned(snapshot) == expected
 
 
+def test_data_younger_than_the_summary_rest_for_a_minute() -> None:
+    """A complete cell whose data changed after its summary waits, and says so and until when."""
+    changed = NOW - timedelta(seconds=10)
+    moving = cell(completeness=PROVEN, unsettled_since=changed.timestamp())
+    decision = plan(reported_run(moving), POLICY, NOW)
+    assert decision.actions == ()
+    assert "files changed after its final_summary arrived" in decision.waiting[0]
+    assert decision.look_again == changed + timedelta(seconds=60)
+    later = plan(reported_run(moving), POLICY, NOW + timedelta(seconds=50))
+    assert [action.name for action in later.actions] == ["synced"]
+
+
 def test_runs_are_taken_up_only_where_sequencers_write_here() -> None:
     """Without a LOCAL upstream a new directory belongs to another program."""
     snapshot = reported_run(cell(), has_pipeline=False, upstream=None)

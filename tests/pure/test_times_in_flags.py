@@ -110,6 +110,12 @@ def claimed(then: datetime, made: float = LONG_AGO.timestamp()) -> Snapshot:
     return run_of(cell(CELL, claims=tuple(replace(each, made=made) for each in claims)))
 
 
+def unsettled(then: datetime) -> Snapshot:
+    """A run with a complete cell whose data changed then, after its summary arrived."""
+    proven = Completeness(Verdict.PROVEN, "3 of 3 FASTQ files")
+    return run_of(cell(CELL, completeness=proven, unsettled_since=then.timestamp()))
+
+
 def died(then: datetime) -> Snapshot:
     """A run with a cell whose first worker died then, while its service lived."""
     death = WorkerDeath("attempt 1 was killed", then.isoformat())
@@ -155,6 +161,7 @@ CASES: dict[str, Case] = {
         timedelta(0),
         lambda t: arriving(LONG_AGO, "done", nanoseconds(t), changed=nanoseconds(LONG_AGO)),
     ),
+    "data younger than the summary": Case("synced", MINUTE, unsettled),
     "claims without a result": Case("process", DAY, claimed),
     "death of a worker": Case("process", MINUTE, died),
     "backup that failed": Case(

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from hesiod_watch.actions import Job
+from hesiod_watch.actions import Job, file_system_time
 from hesiod_watch.core import naming
 from hesiod_watch.core.cell_contents import CellContents
-from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.errors import BadSource, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import FileEntry
-from hesiod_watch.core.system_errors import translate
+from hesiod_watch.core.system_errors import translate, translated
 from hesiod_watch.core.times import rested, time_at
 from hesiod_watch.fastq.model import Output
-from hesiod_watch.rules.plan import QUIET
+from hesiod_watch.rules.settling import QUIET, has_settled
 from hesiod_watch.runs import minknow
 
 
@@ -117,6 +118,28 @@ def finished_sources(
         newest[last.name] = seen
         ready.append(output if seen.quiet(now) else replace(output, sources=output.sources[:-1]))
     return [output for output in ready if output.sources], newest
+
+
+@contextmanager
+def recent_damage_waits(job: Job) -> Iterator[None]:
+    """Raise TemporaryError for a damaged source that changed within the last minute.
+
+    A file that is still being copied looks like a damaged one. Its age is by the clock of the
+    landing area. Raises BadSource for an older one.
+    """
+    try:
+        yield
+    except BadSource as error:
+        with translated(str(error.path)):
+            changed = error.path.lstat().st_ctime
+        now = file_system_time(job)
+        if has_settled(changed, now):
+            raise
+        left = min(max(changed + QUIET - now, 0.1), QUIET)
+        raise TemporaryError(
+            f"{error}; it changed less than {QUIET:.0f} s ago and may still be being written",
+            retry_after=left,
+        ) from error
 
 
 def missing_cell(job: Job) -> HesiodError:

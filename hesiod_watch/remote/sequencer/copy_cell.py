@@ -12,8 +12,9 @@ file whose content differs though size and time agree. So both sides are read in
 compared. An entry that appeared, disappeared or changed upstream between two listings, by the
 inode's change time, requires another attempt.
 
-A cell without a final_summary upstream is still being written. Its finished files are copied,
-nothing is compared, and `verified` stays False.
+A cell without a final_summary upstream is still being written, and so is a cell with data that are
+younger than its summary and changed within the last minute. Its finished files are copied, nothing
+is compared, and `verified` stays False.
 
 Files that exist only in the landing area are left alone. Links that lead out of the run are not
 copied, because they may stand for data. They are reported, and the cell is not verified.
@@ -43,6 +44,7 @@ from hesiod_watch.remote.directory import RemoteDirectory
 from hesiod_watch.remote.rsync import compare_and_repair, copy_command, copy_files
 from hesiod_watch.rules.exit_codes import Outcome
 from hesiod_watch.runs import cell_files
+from hesiod_watch.runs.minknow.layout import is_data_directory_name
 
 ATTEMPTS = 3
 """Attempts of one call, before a cell that keeps changing is left for later."""
@@ -133,8 +135,9 @@ class _CellCopy:
             )
         for _ in range(ATTEMPTS):
             summaries = before.summaries
-            if not summaries:
-                self._copy_missing(before, self._finished_names(before))
+            if not summaries or self._settles(before):
+                finished = self._finished_names(before)
+                self._copy_missing(before, [name for name in finished if name not in summaries])
                 return False
             problems = self._copy_and_compare(
                 before, [name for name in before.entries if name not in summaries]
@@ -159,6 +162,30 @@ class _CellCopy:
 
     def _list_source(self) -> Inventory:
         return self.source.inventory(str(self.cell))
+
+    def _settles(self, source: Inventory) -> bool:
+        """Whether data younger than the final_summary may still be changing upstream.
+
+        The sequencer writes the summary last; a person who copies the cell there may not. All times
+        are by the clock of the upstream.
+        """
+        ended = max(source.entries[name].ctime_ns for name in source.summaries)
+        changed = max(
+            (
+                entry.ctime_ns
+                for name, entry in source.entries.items()
+                if is_data_directory_name(name.partition("/")[0])
+            ),
+            default=0,
+        )
+        quiet_for = source.now + 1 - changed / 1e9  # the upstream reports its time in whole seconds
+        if changed <= ended or not 0 <= quiet_for < self.settled:
+            return False
+        self.log.line(
+            f"{self.cell}: data are younger than its final_summary; it is copied in full when they"
+            f" have been unchanged for {self.settled:.0f} s"
+        )
+        return True
 
     def _finished_names(self, source: Inventory) -> list[str]:
         """Names of the entries of a growing cell that may be copied.

@@ -7,6 +7,7 @@ per file, because a cell may have a million files. It never follows symbolic lin
 """
 
 from hesiod_watch.runs.minknow.contents import (
+    changed_after_summary,
     fastq_changed,
     newest_summary_time,
     ont_report,

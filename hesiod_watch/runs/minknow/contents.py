@@ -9,6 +9,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 
 from hesiod_watch.core.cell_contents import CellContents, DataKind, FinalSummary
 from hesiod_watch.core.naming import display, is_final_summary, natural_key
@@ -56,6 +57,27 @@ def newest_summary_time(cell_dir: OpenDirectory) -> float | None:
             return _arrived(cell_dir.status())
         except OSError:
             return None
+
+
+def changed_after_summary(cell_dir: OpenDirectory) -> float | None:
+    """Time of the last change of data younger than the newest final_summary; None if all are older.
+
+    In seconds since the epoch, by the change times (ctime) of this file system, which no copying
+    program can set. Directories of data count too. It needs a stat per file, so it is only for
+    cells that seem to be complete. Never raises: `read_contents` reports an unreadable cell.
+    """
+    newest = summary = 0
+    with suppress(OSError):
+        summary = max((found.st_ctime_ns for _, found in _summary_entries(cell_dir)), default=0)
+        for directory in data_directories(cell_dir, ALL_KINDS, []):
+            newest = max(newest, os.fstat(directory.opened.descriptor).st_ctime_ns)
+            barcodes = set()
+            for barcode, entry in data_entries(directory, []):
+                newest = max(newest, entry.stat(follow_symlinks=False).st_ctime_ns)
+                barcodes.add(barcode)
+            for barcode in filter(None, barcodes):
+                newest = max(newest, directory.opened.open(barcode).status().st_ctime_ns)
+    return newest / 1e9 if newest > summary else None
 
 
 def _arrived(status: os.stat_result) -> float:

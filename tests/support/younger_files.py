@@ -1,0 +1,12 @@
+"""Files that are younger than another one, by the change times of a file system that ticks."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def make_younger(path: Path, older: Path) -> None:
+    """Change `path` until its change time is after that of `older`; its mtime stays old."""
+    while path.stat().st_ctime_ns <= older.stat().st_ctime_ns:
+        os.utime(path, (1, 1))
