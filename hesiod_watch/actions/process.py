@@ -73,6 +73,7 @@ from hesiod_watch.report.multiqc import is_multiqc_file
 from hesiod_watch.rules import completeness
 from hesiod_watch.rules.liveness import unclear
 from hesiod_watch.runs import flags
+from hesiod_watch.runs.cell_directories import directories_text
 from hesiod_watch.runs.observe import PROGRESS_FILE
 
 logger = logging.getLogger(__name__)
@@ -144,6 +145,8 @@ def _process(job: Job) -> CellResults:
 
         with recent_damage_waits(job):
             written = ingest.finish(outputs, on_progress=working)
+        # Listed first: data that come during the count are among those that came later.
+        directories = directories_text(job.cell_dir)
         contents = contents_if_unchanged(job, outputs)
         if contents is None:
             raise TemporaryError(
@@ -152,7 +155,9 @@ def _process(job: Job) -> CellResults:
         counted = contents, _judge(job, contents)
         reporter.say(Progress("reporting", total, total, ingest.reads, ingest.bases))
         written = hand_over(written, place)
-        results = CellResults.make(job, written, counted, notes=ingest.notes, place=place)
+        results = CellResults.make(
+            job, written, counted, notes=ingest.notes, place=place, directories=directories
+        )
         _still_ours(job)
         published = publish_results(results.files, cell_output, partial(_is_result, job))
         withdraw_others(cell_output, job.owner, job.judge)

@@ -23,11 +23,13 @@ from hesiod_watch.core.action_kinds import STRIP
 from hesiod_watch.core.errors import FlagExists, PermanentError, TemporaryError
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.results import AttemptEnd, StripRecord
+from hesiod_watch.core.system_errors import translated
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import iso
 from hesiod_watch.rules.deletion_proof import NOTHING, DeletionProof, DeletionRefused, KeptFile
 from hesiod_watch.rules.liveness import under_way
 from hesiod_watch.runs import flags
+from hesiod_watch.runs.cell_directories import record_removal
 
 NAMED = 5
 """Number of file names that a flag lists for each reason to keep files.
@@ -108,6 +110,9 @@ def _strip(
             return
         raise PermanentError(f"{job.run_dir.name} {cell} is not stripped: {answer}")
     delete_files(answer, job, deleted, still=lambda: _require_no_blocker(job), clock=clock)
+    cell_output = job.output / cell.library / cell.name
+    with translated(f"{cell_output} cannot be written", own_output=True):
+        record_removal(job.cell_dir, cell_output, [each.name for each in answer.kept])
     kept = kept_words(answer.kept)
     removed = f"{number_of(deleted.files, 'file')}, {number_of(deleted.bytes, 'byte')}"
     attempt.reason = f"{removed} removed from landing; copies: {', '.join(answer.places)}"

@@ -25,6 +25,7 @@ from hesiod_watch.host import process
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.rules.explain import owner_words
+from hesiod_watch.rules.late_data import late_step, late_words, raw_removed
 from hesiod_watch.rules.stages import at, stage_of
 from hesiod_watch.runs import flags
 
@@ -41,8 +42,9 @@ def retry_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Moves the flags of failed cells to pipeline/attic/. The next pass counts their files again"
         " and processes them from the beginning; it reads every file again. A flag `synced` that a"
-        " person made is kept. Refused while a worker is alive or may be alive. To process a"
-        " processed cell again, remove its flag `done`."
+        " person made is kept. Refused while a worker is alive or may be alive. A processed cell is"
+        " processed again if new data came after that: former results are kept in superseded/. To"
+        " process another processed cell again, remove its flag `done`."
     )
     _add_decision(parser, call_retry, "every failed cell, and the run's own flag `failed`")
 
@@ -82,14 +84,22 @@ def call_retry(options: argparse.Namespace) -> int:
     cells = [_require_cell(snapshot, cell)] if cell else at(snapshot, Stage.FAILED)
     for candidate in cells:
         stage = stage_of(candidate)
-        if stage not in (Stage.FAILED, Stage.PROCESSING):
+        if stage is Stage.PROCESSED and late_words(candidate):
+            _refuse_if_stripped(snapshot, candidate)
+        elif stage not in (Stage.FAILED, Stage.PROCESSING):
             raise PermanentError(f"{candidate.id} is {stage}: there is nothing to retry")
         _refuse_if_owned(candidate)
     _forget_sources(config_of(options), snapshot, cells)
     moved = [
         candidate
         for candidate in cells
-        if flags.archive_flags(pipeline, candidate.id.stem, why=options.why, recount=True)
+        if flags.archive_flags(
+            pipeline,
+            candidate.id.stem,
+            why=options.why,
+            recount=True,
+            done=stage_of(candidate) is Stage.PROCESSED,
+        )
     ]
     run_flag = not cell and "failed" in snapshot.flags
     if run_flag:
@@ -211,6 +221,14 @@ def _refuse_if_owned(cell: Cell) -> None:
         raise PermanentError(
             f"{cell.id} is claimed by {owner_words(claim.owner)}, which cannot be proven alive or"
             f" dead ({claim.evidence}); if you have checked that it is dead: hesiod-watch release"
+        )
+
+
+def _refuse_if_stripped(snapshot: Snapshot, cell: Cell) -> None:
+    if raw_removed(snapshot, cell):
+        raise PermanentError(
+            f"{_label(snapshot, cell.id)}: raw data were removed from here, so the cell cannot be"
+            f" processed again; {late_step(snapshot, cell)}"
         )
 
 

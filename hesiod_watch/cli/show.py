@@ -31,6 +31,7 @@ from hesiod_watch.rules.backup_schedule import copy_locations
 from hesiod_watch.rules.checksum_findings import finding_of
 from hesiod_watch.rules.delivery import sentences
 from hesiod_watch.rules.explain import Explanation, ago, explain_cell, explain_run, owner_words
+from hesiod_watch.rules.late_data import late_words
 from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.run_types import type_of
 from hesiod_watch.rules.stages import by_hand, copy_problem, stage_of, status_of, why_stage
@@ -157,6 +158,7 @@ def _cell_document(snapshot: Snapshot, cell: Cell) -> dict[str, Any]:
         **state,
     }
     document["completeness"] = cell.completeness.record() if cell.completeness else None
+    document["new_data"] = late_words(cell)
     document["copies"] = [asdict(copy) for copy in copy_locations(snapshot, cell)]
     if cell.progress:
         document["progress"] = asdict(cell.progress)
@@ -186,7 +188,12 @@ def _status_rows(snapshot: Snapshot) -> list[StatusRow]:
             f"Q{mean_q:.1f}" if isinstance(mean_q, float) else "",
         )
         # For a processed cell the numbers are enough, unless something is wrong with its files.
-        doubts = "; ".join(filter(None, (by_hand(cell), finding_of(cell).said, copy_problem(cell))))
+        doubts = "; ".join(
+            filter(
+                None,
+                (by_hand(cell), finding_of(cell).said, late_words(cell), copy_problem(cell)),
+            )
+        )
         why = display(doubts if stage is Stage.PROCESSED else why_stage(cell))
         lines.append(StatusRow(f"  {display(str(cell.id))}", str(stage), numbers, why))
     others = (entry for entry in snapshot.quarantined if entry.name != name)

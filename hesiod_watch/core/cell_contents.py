@@ -113,3 +113,12 @@ class Completeness:
             return cls(verdict, str(record["why"]), shortfalls, fallback)
         except (KeyError, TypeError, ValueError, AttributeError):
             return None
+
+
+@dataclass(frozen=True, slots=True)
+class LateData:
+    """Data files that came into a cell's directory after the cell was processed."""
+
+    files: Mapping[str, int]  # number of new files by directory; "" is the cell's own
+    outside: frozenset[str]  # directories among these whose files MinKNOW does not count
+    completeness: Completeness  # verdict on all files that are here now

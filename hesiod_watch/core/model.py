@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal, NewType
 
 from hesiod_watch.core.action_kinds import ActionKind
-from hesiod_watch.core.cell_contents import Completeness
+from hesiod_watch.core.cell_contents import Completeness, LateData
 from hesiod_watch.core.ownership import Attempt, CellFlags, Progress
 from hesiod_watch.core.queued_messages import Outbox
 
@@ -97,6 +97,7 @@ class Cell:
     # Last change of data that are younger than the newest final_summary, seconds since the epoch by
     # the file system's clock; None: all data are older, or they are not complete.
     unsettled_since: float | None = None
+    late_data: LateData | None = None  # data that came after the cell was processed
     progress: Progress | None = None
     arriving: IngestState | None = None  # None: not examined, because the cell is not being written
     # reads, bases, n50, mean_q; preliminary while the cell runs

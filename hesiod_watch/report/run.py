@@ -1,12 +1,14 @@
 """Page of a run: an overview of its cells, with a link to the page of each cell.
 
     {"run", "title", "status", "status_why", "made_at", "program", "covers",
-     "cells": [{"library", "cell", "stage", "why", "by_hand", "damaged", "page", "qc"}],
+     "cells": [{"library", "cell", "stage", "why", "by_hand", "new_data", "damaged", "page",
+                "qc"}],
      "quarantined": [{"name", "why"}]}
 
 - `covers`: digest of the content of the page (hex). It is at the top of the file, where
   `runs.report_digest` finds it.
 - `by_hand`: the missing data of a cell that is accepted as complete by a person, or "".
+- `new_data`: true if data came after the cell was processed.
 - `damaged`: true if MinKNOW's checksums prove that files of a processed cell differ or are missing.
 - `page`: a URL relative to this page, or None.
 - `qc`: a qc document, or None.
@@ -121,6 +123,8 @@ def render_run(run: Mapping[str, Any]) -> str:
         text(item.get("by_hand")) for item in mappings(run.get("cells"))
     ):
         tone, headline = "warn", BY_HAND
+    if any(item.get("new_data") is True for item in mappings(run.get("cells"))):
+        tone, headline = "warn", f"{headline}, but new data came after that"
     if any(item.get("damaged") is True for item in mappings(run.get("cells"))):
         tone, headline = "bad", f"{headline}, but MinKNOW's checksums show damaged or missing files"
     return render(
@@ -159,7 +163,10 @@ def _lines(run: Mapping[str, Any]) -> list[RunPageRow]:
             stage=text(item.get("stage")) or "unknown",
             tone="bad"
             if item.get("damaged") is True
-            else _tone(text(item.get("stage")), text(item.get("by_hand"))),
+            else _tone(
+                text(item.get("stage")),
+                doubtful=bool(text(item.get("by_hand"))) or item.get("new_data") is True,
+            ),
             why=text(item.get("why")),
             page=text(item.get("page")),
             qc=qc,
@@ -169,10 +176,10 @@ def _lines(run: Mapping[str, Any]) -> list[RunPageRow]:
     ]
 
 
-def _tone(stage: str, by_hand: str) -> str:
-    """Tone of a cell; accepted as complete by a person is at best "warn"."""
+def _tone(stage: str, *, doubtful: bool) -> str:
+    """Tone of a cell; accepted as complete by a person, or with new data, is at best "warn"."""
     tone = TONES.get(stage, "warn")
-    return "warn" if by_hand and tone != "bad" else tone
+    return "warn" if doubtful and tone != "bad" else tone
 
 
 def _totals(lines: list[RunPageRow]) -> RunTotals:

@@ -23,6 +23,7 @@ from hesiod_watch.rules.backup_schedule import copy_locations
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
 from hesiod_watch.rules.copies import damage_in
 from hesiod_watch.rules.delivery import delivery_failures, next_attempt, rests, sentences
+from hesiod_watch.rules.late_data import late_step, late_words
 from hesiod_watch.rules.run_types import type_of, type_problem
 from hesiod_watch.rules.settling import settling_words
 from hesiod_watch.rules.stages import by_hand, stage_of, status_of, why_stage
@@ -277,7 +278,11 @@ def _cell_next(snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime) ->
         Stage.NEW: "it is fetched by the next sync",
         Stage.FAILED: "nothing, until a person decides",
         Stage.ABORTED: "nothing; it is disregarded",
-        Stage.PROCESSED: "nothing; it is finished",
+        Stage.PROCESSED: (
+            "nothing, until a person has the new data processed"
+            if late_words(cell)
+            else "nothing; it is finished"
+        ),
     }[stage]
 
 
@@ -302,6 +307,8 @@ def _run_can(snapshot: Snapshot) -> Iterator[str]:
     if snapshot.outbox and delivery_failures(snapshot.outbox):
         yield f"retry the delivery of messages now: remove {snapshot.path}/pipeline/notify.failed"
     for cell in snapshot.cells:
+        if step := late_step(snapshot, cell):
+            yield f"{cell.id}: {step}"
         if stage_of(cell) is Stage.FAILED:
             yield f"retry a failed cell: hesiod-watch retry {run} {cell.id} --why …"
 
@@ -328,6 +335,8 @@ def _cell_can(snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime) -> 
     elif stage is Stage.INCOMPLETE and cell.present:
         flag = f"{snapshot.path}/pipeline/{cell.id.stem}.synced"
         yield f"accept it as complete: hesiod-touch-atomic {flag}"
+    if step := late_step(snapshot, cell):
+        yield step
     if stage is Stage.PROCESSED:
         if finding_of(cell).said:
             yield (

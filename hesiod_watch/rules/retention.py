@@ -21,6 +21,7 @@ from hesiod_watch.core.times import BackOff, due_at
 from hesiod_watch.rules.backup_schedule import ended_at, finished_at, manifest_of
 from hesiod_watch.rules.checksum_findings import finding_of
 from hesiod_watch.rules.copies import damage_in
+from hesiod_watch.rules.late_data import late_words
 from hesiod_watch.rules.liveness import unclear, under_way
 from hesiod_watch.rules.stages import stage_of
 
@@ -109,6 +110,8 @@ def unmet_precondition(snapshot: Snapshot, cell: Cell) -> str:
         return "it is not processed any more" if not cell.flags.failed else "it is flagged failed"
     if wrong := finding_of(cell).said:
         return wrong
+    if new := late_words(cell):
+        return new
     if damage_in(cell.verification) or (
         cell.verification and cell.verification.outcome == "failed"
     ):

@@ -16,6 +16,7 @@ from hesiod_watch.core.records import why_in
 from hesiod_watch.core.results import BackupRecord
 from hesiod_watch.core.text import number_of
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
+from hesiod_watch.rules.late_data import late_words
 from hesiod_watch.rules.settling import settling_words
 
 FINISHED = frozenset({Stage.PROCESSED, Stage.ABORTED})
@@ -145,9 +146,9 @@ def digest_of_report(snapshot: Snapshot) -> str:
         wrong = (
             f" {names}" if stage is Stage.PROCESSED and (names := finding_of(cell).names) else ""
         )
-        lines.append(
-            f"{cell.id} {stage if stage in SETTLED else 'open'}{made}{so_far}{accepted}{wrong}"
-        )
+        late = f" {late_words(cell)}" if late_words(cell) else ""
+        shown = stage if stage in SETTLED else "open"
+        lines.append(f"{cell.id} {shown}{made}{so_far}{accepted}{wrong}{late}")
     return digest_of(lines)
 
 
@@ -293,7 +294,8 @@ def _why_processed(cell: Cell) -> str:
     processed = (
         f"processed and reported, but {wrong}" if wrong else "processed, checked and reported"
     )
-    return f"{processed}{_acceptance(cell)}{_removal(cell)}{_copies(cell)}"
+    late = f"; {late_words(cell)}" if late_words(cell) else ""
+    return f"{processed}{_acceptance(cell)}{late}{_removal(cell)}{_copies(cell)}"
 
 
 def _flag_text(cell: Cell, otherwise: str) -> str:

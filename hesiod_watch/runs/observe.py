@@ -34,6 +34,7 @@ from hesiod_watch.rules import completeness
 from hesiod_watch.rules.liveness import Judge, under_way
 from hesiod_watch.rules.run_layout import RunContents, may_be_library
 from hesiod_watch.runs import flags, minknow
+from hesiod_watch.runs.cell_directories import find_late_data
 from hesiod_watch.runs.report_digest import read_report_digest
 
 PROGRESS_FILE = ".progress.json"
@@ -220,11 +221,13 @@ def _cell(
         # A person accepted the cell as complete. People still get the result of the count.
         counted = completeness.judge(minknow.read_contents(directory))
         observed = replace(observed, completeness=completeness.accept(counted))
+    results = output / cell.library / cell.name if output else None
     if cell_flags.done:
+        if results and not cell_flags.aborted:
+            observed = replace(observed, late_data=find_late_data(directory, results))
         return _with_copies(observed, listing, look.judge, output)
     if cell_flags.aborted or cell_flags.failed:
         return observed
-    results = output / cell.library / cell.name if output else None
     if cell_flags.claims:
         return replace(observed, progress=_read_progress(results))
     if cell_flags.synced:

@@ -21,7 +21,7 @@ from hesiod_watch.core.ownership import CellFlags
 from hesiod_watch.core.results import BackupRecord, DoneRecord
 from hesiod_watch.remote.backup.manifests import manifest_md5, read_raw
 from hesiod_watch.remote.sequencer import deletion_list
-from hesiod_watch.rules import completeness
+from hesiod_watch.rules import completeness, late_data
 from hesiod_watch.rules.checksum_findings import finding_in, problem_of
 from hesiod_watch.rules.copies import damage_in
 from hesiod_watch.rules.deletion_proof import (
@@ -34,6 +34,7 @@ from hesiod_watch.rules.deletion_proof import (
 )
 from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs import cell_files, flags, minknow
+from hesiod_watch.runs.cell_directories import find_late_data
 
 
 def examine_cell(
@@ -134,6 +135,7 @@ def _with_flags(job: Job, evidence: DeletionEvidence) -> DeletionEvidence:
     They are read last, because a flag set meanwhile must count.
     """
     stem = job.the_cell.stem
+    late = find_late_data(job.cell_dir, job.output / job.the_cell.library / job.the_cell.name)
     listing = flags.read_flags(job.pipeline)
     cell = listing.cell(stem, job.judge)
     done = DoneRecord.of(cell.done)
@@ -149,7 +151,10 @@ def _with_flags(job: Job, evidence: DeletionEvidence) -> DeletionEvidence:
         backup_manifest=BackupRecord.of(backup).manifest
         if backup and backup.outcome == "done"
         else "",
-        blockers=tuple(find_blockers(listing, stem, job.judge)),
+        blockers=(
+            *find_blockers(listing, stem, job.judge),
+            *((late_data.said(late),) if late else ()),
+        ),
     )
 
 

@@ -35,6 +35,7 @@ from hesiod_watch.remote.backup.manifests import MANIFEST
 from hesiod_watch.remote.backup.minknow_hashes import compare
 from hesiod_watch.report.cell import render_cell
 from hesiod_watch.report.multiqc import multiqc_files
+from hesiod_watch.runs.cell_directories import DIRECTORIES
 
 CHECKSUMS = "md5sums.txt"
 QC = "qc.json"
@@ -96,10 +97,12 @@ class CellResults:
         *,
         notes: Sequence[str],
         place: Path,
+        directories: str,
     ) -> CellResults:
         """Write all results except the FASTQ into the directory `place`, fsynced.
 
-        Raises TemporaryError, PermanentError.
+        `directories`: the content of `.directories.json`, which no manifest lists. Raises
+        TemporaryError, PermanentError.
         """
         groups = [
             (output.output.barcode, output.output.part, output.statistics) for output in written
@@ -137,6 +140,8 @@ class CellResults:
         ):
             for name, text in texts.items():
                 write_new(descriptor, name, _encoded(text))
+            write_new(descriptor, DIRECTORIES, _encoded(directories))
+            md5s[DIRECTORIES] = md5(_encoded(directories))
             md5s[MANIFEST] = _write_manifest(descriptor, manifest_text(job, written, entries))
             sync_directory(descriptor)
         total = qc["total"]
@@ -146,7 +151,7 @@ class CellResults:
             "passed_reads": passed["reads"] if passed else 0,
             "passed_bases": passed["bases"] if passed else 0,
         }
-        files = {name: place / name for name in (*texts, MANIFEST)} | {
+        files = {name: place / name for name in (*texts, DIRECTORIES, MANIFEST)} | {
             output.output.name: output.path for output in written
         }
         return cls(files, md5s, headline, str(job.the_cell), counted[1], checksums)

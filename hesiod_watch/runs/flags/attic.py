@@ -37,12 +37,13 @@ def archive_flags(
     keep: frozenset[str] = frozenset(),
     aborted: bool = False,
     recount: bool = False,
+    done: bool = False,
 ) -> Path | None:
     """Archive a cell's claims and failures, or those of the run itself where `stem` is None.
 
-    `done` stays, and so do `aborted` (unless requested) and every name in `keep`. With `recount`
+    `done` and `aborted` stay, unless requested, and so does every name in `keep`. With `recount`
     the program's own `synced` is archived too, so that the cell's files are counted again. A
-    person's `synced` stays.
+    person's `synced` stays, except with `done`: the person accepted other data.
 
     Returns the new directory, which has a file `why` that says who, where and when; None when there
     was nothing to move. Raises FileNotFoundError without a pipeline directory, TemporaryError or
@@ -50,10 +51,12 @@ def archive_flags(
     """
     listing = read_flags(pipeline)
     moving = [name for name in _movable(listing, stem, aborted) if name not in keep]
+    if stem is not None and done and listing.has(names.done(stem)):
+        moving.insert(0, names.done(stem))
     if not moving:
         return None
     synced = names.synced(stem) if stem is not None and recount else ""
-    if stem is not None and listing.has(synced) and not listing.accepted(stem):
+    if stem is not None and listing.has(synced) and (done or not listing.accepted(stem)):
         # Move it before `failed`, which is last: no pass in between may find the cell ready.
         moving.insert(0, synced)
     owner = process.this_owner("move to attic", "person", reason=why)

@@ -13,6 +13,6 @@ from hesiod_watch.runs.minknow.contents import (
     ont_report,
     read_contents,
 )
-from hesiod_watch.runs.minknow.layout import DataFile, data_files
+from hesiod_watch.runs.minknow.layout import DataFile, data_files, holds_data
 from hesiod_watch.runs.minknow.pooling import pooled
 from hesiod_watch.runs.minknow.summary import facts, parse_summary

@@ -42,6 +42,15 @@ def is_data_directory_name(name: str) -> bool:
     return _DATA_DIRECTORY.fullmatch(name) is not None
 
 
+def holds_data(path: str) -> bool:
+    """Whether data files in this directory, given relative to its cell, count as the cell's."""
+    top, _, inner = path.partition("/")
+    match = _DATA_DIRECTORY.fullmatch(top)
+    if match is None or "/" in inner:
+        return False
+    return not inner or match[2] is not None or _PLAIN_BARCODE.fullmatch(inner) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class DataFile:
     """One data file, named relative to the cell.
