@@ -20,6 +20,7 @@ from hesiod_watch.actions import Job, Outcome
 from hesiod_watch.actions.attempt import attempt_at
 from hesiod_watch.actions.outputs.check import verify_cell
 from hesiod_watch.actions.outputs.progress import ProgressReporter
+from hesiod_watch.actions.outputs.source_check import changed_sources, new_data_in
 from hesiod_watch.config import BackupPlaceSettings, Config
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import Entries, FileEntry
@@ -73,6 +74,8 @@ class VerificationResult:
     problems: list[str] = field(default_factory=list)
     copies: list[CopyRecord] = field(default_factory=list)  # copies that agree
     unread: list[str] = field(default_factory=list)  # why a place could not be read
+    extra: list[str] = field(default_factory=list)  # files that raw.json does not name
+    new_data: str = ""  # sentence about files that came after the cell was processed
     local_read: bool = False  # the results and raw data on this host were read to the end
     checksums: MinknowChecksums = NO_CHECKSUMS  # comparison of our raw data with MinKNOW's
 
@@ -95,7 +98,7 @@ def perform(job: Job) -> Outcome:
         )
     finally:
         reporter.end()
-    for sentence in [*found.problems, *found.unread]:
+    for sentence in [*found.problems, *found.unread, *filter(None, [found.new_data])]:
         log.line(f"{cell}: {sentence}")
     if found.problems:
         raise PermanentError(f"{job.run_dir.name} {cell}: damaged: {'; '.join(found.problems[:3])}")
@@ -203,7 +206,12 @@ class _Verification:
             self.say("reading results", 0, 0)
             self._results(manifest)
             results, raw = result_facts(self.cell_output), read_raw(self.cell_output)
-            self._raw(raw, removed=listing.raw_removed(self.cell.stem))
+            removed = listing.raw_removed(self.cell.stem)
+            self._raw(raw, removed=removed)
+            self._sources(raw, removed=removed)
+            self.found.new_data = new_data_in(
+                self.run, self.cell, self.cell_output, self.found.extra
+            )
             self.found.local_read = True
         except PermanentError as error:
             # A damaged manifest allows no further comparison.
@@ -281,12 +289,23 @@ class _Verification:
                 if not removed:
                     self.found.problems.append(f"{shown}: missing")
             elif before is None:
-                self.found.problems.append(
-                    f"{shown}: extra: it came after raw.json was made, and is not backed up"
-                )
+                self.found.extra.append(name)
             elif not file.same_content(before):
                 self.found.problems.append(f"{shown}: {_other(before, file)}")
                 self.bad[f"{raw_place(self.run.path.name, self.cell)}/{name}"] = directory / name
+
+    def _sources(self, recorded: RawManifest, *, removed: bool) -> None:
+        """Compare the sources of the results; raw.json has shown missing files already."""
+        directory = self.run.open(self.cell.library, self.cell.name)
+        if not directory.is_in_place():
+            return
+        for sentence in changed_sources(
+            directory,
+            self.cell_output,
+            may_be_missing=lambda name: removed or name in recorded.files,
+            stop=self.stop,
+        ):
+            self.found.problems.append(f"landing: {sentence}")
 
     def _minknow(self, checksums: MinknowChecksums, known: Collection[str] | None) -> None:
         """Record the problems that MinKNOW's checksums prove.

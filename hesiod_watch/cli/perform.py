@@ -198,6 +198,8 @@ def call_verify(options: argparse.Namespace) -> int:
 def _print_verification(cell: str, found: VerificationResult) -> None:
     for sentence in [*found.problems, *(f"not read: {why}" for why in found.unread)]:
         print(f"{display(cell)}: {display(sentence)}")
+    if found.new_data:
+        print(f"{display(cell)}: {display(found.new_data)}")
     if found.local_read and not found.problems:
         print(f"{display(cell)}: every file agrees with the manifest")
     for copy in found.copies:
@@ -212,6 +214,7 @@ def _verification_document(found: VerificationResult) -> dict[str, Any]:
     return {
         "problems": found.problems,
         "unread": found.unread,
+        "new_data": found.new_data,
         "copies": [
             {"backup": copy.backup, "files": copy.files, "bytes": copy.bytes}
             for copy in found.copies

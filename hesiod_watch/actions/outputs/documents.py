@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
 from hesiod_watch import __version__
 from hesiod_watch.actions import Job
+from hesiod_watch.actions.outputs.source_check import source_record
 from hesiod_watch.core import naming
 from hesiod_watch.core.cell_contents import CellContents, Completeness
 from hesiod_watch.core.file_entry import Entries
@@ -28,11 +28,6 @@ from hesiod_watch.remote.backup.manifests import MANIFEST
 from hesiod_watch.rules import completeness
 from hesiod_watch.runs import minknow
 
-_PLACE = ("output", "offset", "length", "crc32", "reads", "bases")
-"""Fields of a source in a manifest: bytes of the output that are this source.
-
-They serve to restore the source and to compare it.
-"""
 _SOURCES = b' "sources": [\n'
 """Line of a manifest after which only sources follow."""
 
@@ -126,6 +121,7 @@ def cell_info(qc: Mapping[str, Any]) -> dict[str, Any]:
         "PassedBases": (qc["pass"] or {}).get("bases", 0),
         "N50": qc["total"]["n50"],
         "MeanQ": qc["total"]["mean_q"],
+        "Completeness": qc["completeness"]["why"],
         "Files": [output["file"] for output in qc["outputs"]],
     }
 
@@ -155,8 +151,7 @@ def manifest_text(job: Job, written: Sequence[Written], entries: Entries) -> Ite
     yield json_text(head).removesuffix("\n}\n") + ',\n "sources": ['
     separator = ""
     for piece in (piece for output in written for piece in output.pieces):
-        place = {key: getattr(piece, key) for key in _PLACE}
-        source = json_text(replace(piece.entry, ctime_ns=0).record() | place)
+        source = json_text(source_record(piece))
         yield separator + ("\n" + source.rstrip("\n")).replace("\n", "\n  ")
         separator = ","
     yield "\n ]\n}\n" if separator else "]\n}\n"
