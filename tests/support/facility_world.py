@@ -22,6 +22,7 @@ from unittest import mock
 from mounts import mount_memory, unmount
 from open_runs import opened, pipeline_at
 from surveyed_copies import Places, truth_of
+from younger_files import end_with_summaries
 
 from hesiod_watch import actions, config
 from hesiod_watch.actions import Job
@@ -103,6 +104,7 @@ class World:
         (cell / "sequencing_summary_x.txt").write_bytes(os.urandom(1_200_000))
         (cell / "notes.txt").write_text("small\n")
         prepare(cell)
+        end_with_summaries(cell)
         self.truth = truth_of(cell)
         self.run_dir.mkdir()
         (self.root / "output" / RUN).mkdir()

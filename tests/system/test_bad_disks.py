@@ -22,6 +22,7 @@ from mounts import mount, unmount
 from open_runs import pipeline_at
 from sites import Site
 from unprivileged import UNPRIVILEGED, needs_unprivileged
+from younger_files import end_with_summaries
 
 from hesiod_watch.cli.simulator import SimulatedCell
 from hesiod_watch.host import process
@@ -393,6 +394,7 @@ def test_announced_files_that_are_not_files(site: Site) -> None:
     moved.rename(victim)
     other.unlink()
     other.write_bytes(content)
+    end_with_summaries(cell.path)
     site.run("poll")
     assert_whole(site, cell)
 

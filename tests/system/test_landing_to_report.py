@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from sites import Site
+from younger_files import end_with_summaries
 
 from hesiod_watch.cli.simulator import SimulatedCell
 
@@ -230,6 +231,7 @@ def test_a_damaged_cell_does_not_stop_another(site: Site) -> None:
     victim = sorted(cell_dir(site).glob("fastq_pass/barcode01/*.fastq"))[0]
     text = victim.read_text()
     victim.write_text(text[: len(text) // 2])
+    end_with_summaries(site.landing)
     polled = site.run("poll", check=1)
     assert CELL in polled.stderr
     assert f"{CELL}.failed" in site.flags(RUN)
@@ -240,6 +242,7 @@ def test_a_damaged_cell_does_not_stop_another(site: Site) -> None:
     site.run("poll")  # a failure needs a person: a poll does not retry it
     assert not done(site)
     victim.write_text(text)
+    end_with_summaries(site.landing)
     site.run("retry", RUN, CELL, "--why", "file copied again")
     site.run("poll")
     assert_whole(site, bad)

@@ -16,6 +16,7 @@ from http_gate import Gate, gate
 from notified_site import CELLS, LIBRARY, QUEUE, RUN, NotifiedSite, first_lines, numbers, tokens
 from rt_server import RtServer, Ticket
 from sites import eventually
+from younger_files import end_with_summaries
 
 pytestmark = pytest.mark.system
 
@@ -115,6 +116,7 @@ def test_a_failed_cell(site: NotifiedSite, tracker: RtServer) -> None:
     site.cell(cell=CELLS[1]).write()
     (fastq,) = bad.glob("fastq_pass/barcode01/*.fastq")
     fastq.write_bytes(b"@not\nfastq\x1b[31m\n+\n")
+    end_with_summaries(bad)
     for _ in range(2):
         site.run("poll", check=None)
     (ticket,) = tracker.tickets()

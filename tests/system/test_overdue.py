@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from sites import Site
+from younger_files import end_with_summaries
 
 pytestmark = pytest.mark.system
 
@@ -211,6 +212,7 @@ def test_the_service_reports_the_end_of_the_grace_period(site: Site, age: float)
         site.eventually(lambda: "upstream" in site.flags(RUN), "the run is taken up")
         site.eventually(lambda: "cell-overdue" in messages(site), "the cell is reported", 20)
         (directory / "fastq_pass" / "a_1.fastq").write_text(fastq("late"))
+        end_with_summaries(directory)
         site.eventually(lambda: messages(site)[-1] == "run-complete", "the cell is processed")
     assert messages(site) == ["run-new", "cell-overdue", "cell-overdue-ended", *NORMAL]
     assert site.logged("WARNING overdue") == 1
@@ -237,6 +239,7 @@ def test_a_cell_that_is_incomplete_on_its_upstream(site: Site) -> None:
     assert ".synced" not in text
     assert "overdue" in poll_run(site, run)
     (there / "alpha" / cell / "fastq_pass" / "a_1.fastq").write_text(fastq("late"))
+    end_with_summaries(there)
     assert poll(site, 0) == ""
     assert messages(site, run) == ["run-new", "cell-overdue", "cell-overdue-ended", *NORMAL]
 

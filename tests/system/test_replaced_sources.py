@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sites import Site
 from unprivileged import UNPRIVILEGED, needs_unprivileged
+from younger_files import end_with_summaries
 
 from hesiod_watch.cli.simulator import SimulatedCell
 
@@ -49,6 +50,7 @@ def fail(site: Site) -> tuple[Path, bytes]:
     victim = sorted(cell.path.glob("fastq_pass/barcode01/*.fastq"))[-1]
     good = victim.read_bytes()
     victim.write_bytes(good[:-40])
+    end_with_summaries(cell.path)
     site.run("poll", check=1)
     assert f"{CELL}.failed" in site.flags(RUN)
     return victim, good
@@ -82,6 +84,7 @@ def test_retry_reads_everything_again(site: Site) -> None:
     place = site.output / RUN / LIBRARY / CELL
     assert (place / ".ingest").is_dir()
     victim.write_bytes(good)
+    end_with_summaries(site.landing)
     site.run("retry", RUN, CELL, "--why", "file copied again")
     assert not [path for path in place.iterdir() if path.is_dir()]
     site.run("poll")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from samples import SAMPLES, needs_samples
 from sites import Site
+from younger_files import end_with_summaries
 
 pytestmark = [pytest.mark.system, needs_samples]
 
@@ -40,6 +41,7 @@ def land(site: Site, tree: str) -> None:
     for directory, _, files in os.walk(site.landing):  # the samples may be read-only
         for path in (Path(directory), *(Path(directory, name) for name in files)):
             path.chmod(0o755 if path.is_dir() else 0o644)
+    end_with_summaries(site.landing)
 
 
 def qc_of(site: Site) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from sites import Site
+from younger_files import end_with_summaries
 
 pytestmark = pytest.mark.system
 
@@ -121,6 +122,7 @@ def test_retry_counts_again(site: Site) -> None:
     cell = write_cell(site.landing)
     whole = (cell / "fastq_pass" / "a_1.fastq").read_text()
     (cell / "fastq_pass" / "a_1.fastq").write_text(whole[:7])
+    end_with_summaries(cell)
     site.run("poll", check=1)
     assert "cut off" in cell_of(site)["why"]
     lose_fastq(cell)
@@ -131,6 +133,7 @@ def test_retry_counts_again(site: Site) -> None:
     found = cell_of(site)
     assert (found["stage"], found["why"]) == ("incomplete", "1 of 2 FASTQ files missing")
     (cell / "fastq_pass" / "a_1.fastq").write_text(whole)
+    end_with_summaries(cell)
     site.run("poll")
     assert cell_of(site)["stage"] == "processed"
     qc = qc_of(site)

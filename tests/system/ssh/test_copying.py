@@ -19,6 +19,7 @@ from sites import eventually
 from ssh_sequencer import SshSequencer, cut, frozen
 from sshd_pair import needs_sshd, signal_to
 from upstream_cells import CELL, SUMMARY, make_cell
+from younger_files import end_with_summaries
 
 from hesiod_watch.core.model import CellId
 
@@ -113,6 +114,7 @@ def big(sequencer: SshSequencer) -> SshSequencer:
     """A cell with a file that needs some seconds: 4 MB, at 1 MB/s."""
     cell = make_cell(sequencer.run)
     (cell / BIG).write_bytes(os.urandom(4_000_000))
+    end_with_summaries(cell)
     return sequencer
 
 
