@@ -54,6 +54,7 @@ from pathlib import Path
 from hesiod_watch.fastq.append import OutputAppender
 from hesiod_watch.fastq.md5 import EMPTY
 from hesiod_watch.fastq.sources import look
+from hesiod_watch.host.files import OpenDirectory
 settings, directory, *paths = sys.argv[1:]
 settings = json.loads(settings)
 for path in map(Path, paths):
@@ -61,7 +62,7 @@ for path in map(Path, paths):
     level = settings.get("level", "default")
     output = Path(directory) / path.name
     appender = OutputAppender(path.name, output, level, members=members, at=0, md5=EMPTY)
-    appender.append(look(path, path.name))
+    appender.append(look(path, path.name), OpenDirectory(path.parent))
     appender.close()
 """
 WHOLE = """
@@ -70,13 +71,15 @@ from pathlib import Path
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Output, Settings
 from hesiod_watch.fastq.sources import look
+from hesiod_watch.host.files import OpenDirectory
 settings, directory, *paths = sys.argv[1:]
 sources = {}
 for path in map(Path, paths):
     sources.setdefault(path.stem, []).append(look(path, f"{path.parent.name}/{path.name}"))
 outputs = [Output(name + ".out", None, "pass", tuple(some)) for name, some in sources.items()]
 how = Settings(**json.loads(settings))
-with Ingest.open(Path(directory), how, owner={}, check_all=False) as ingest:
+cell = OpenDirectory(Path("/"))
+with Ingest.open(Path(directory), cell, how, owner={}, check_all=False) as ingest:
     ingest.finish(outputs)
 """
 

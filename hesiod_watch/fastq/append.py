@@ -33,6 +33,7 @@ from hesiod_watch.fastq.readback import TextChecksum, confirm
 from hesiod_watch.fastq.records import RecordReader
 from hesiod_watch.fastq.sources import SourceFile
 from hesiod_watch.fastq.statistics import ReadStatistics
+from hesiod_watch.host.files import OpenDirectory
 
 OnUnit = Callable[[int, int, int], None]
 """Called after each unit with what it added: bytes of source data as on disk, reads, bases."""
@@ -83,20 +84,22 @@ class OutputAppender:
         """The saved digest of the output as it is now."""
         return self._digest.save() if self._digest else None
 
-    def append(self, source: FileEntry, on_unit: OnUnit | None = None) -> Piece:
-        """Append the reads of `source` to the output, and return its record.
+    def append(
+        self, source: FileEntry, cell: OpenDirectory, on_unit: OnUnit | None = None
+    ) -> Piece:
+        """Append the reads of a source of `cell` to the output, and return its record.
 
         Nothing is durable yet. Raises `BadSource`, `TemporaryError` or `PermanentError`, naming the
         file.
         """
         self._start, self._before = self._size, self.md5
-        encoding = self._choose_encoding(source)
-        measure, repaired = self._copy(source, encoding, on_unit)
+        encoding = self._choose_encoding(source, cell)
+        measure, repaired = self._copy(source, cell, encoding, on_unit)
         if encoding is _Encoding.VERBATIM and repaired:
             # A needed repair is rare, and known only at the end: write again, not verbatim.
             self.rewind()
             measure, repaired = self._copy(
-                source, _Encoding.BGZF if self._blocks else _Encoding.REWRITE, None
+                source, cell, _Encoding.BGZF if self._blocks else _Encoding.REWRITE, None
             )
         statistics = measure.result()
         piece = Piece(
@@ -140,17 +143,17 @@ class OutputAppender:
     def close(self) -> None:
         self._file.close()
 
-    def _choose_encoding(self, source: FileEntry) -> _Encoding:
+    def _choose_encoding(self, source: FileEntry, cell: OpenDirectory) -> _Encoding:
         if not self._verbatim:
             return _Encoding.BGZF
-        with SourceFile(source) as file:
+        with SourceFile(source, cell) as file:
             is_block = bgzf.is_block(file.head(bgzf.HEAD_BYTES))
         if not self._size:
             self._blocks = is_block
         return _Encoding.BGZF if self._blocks and not is_block else _Encoding.VERBATIM
 
     def _copy(
-        self, source: FileEntry, encoding: _Encoding, on_unit: OnUnit | None
+        self, source: FileEntry, cell: OpenDirectory, encoding: _Encoding, on_unit: OnUnit | None
     ) -> tuple[ReadMeasurer, str]:
         """Write one source with `encoding`; return its measure, and what was repaired in it."""
         self._crc, self._text = 0, TextChecksum(0, 0)
@@ -160,7 +163,7 @@ class OutputAppender:
             if encoding is _Encoding.REWRITE
             else None
         )
-        with SourceFile(source) as file:
+        with SourceFile(source, cell) as file:
             self._hints = (file.ctime_ns, file.inode)
             readinto = file.readinto
             if source.gzipped and source.size:  # an empty file is not gzip, and is allowed

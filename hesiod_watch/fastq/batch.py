@@ -73,7 +73,7 @@ def _grow(
                 opened.callback(appender.close)
                 appenders.append((part, appender))
             try:
-                appender.append(source, on_unit)
+                appender.append(source, task.cell, on_unit)
             except (TemporaryError, BadSource) as error:
                 appender.rewind()
                 return error

@@ -49,9 +49,10 @@ from hesiod_watch.fastq.journal_state import JournalEntry
 from hesiod_watch.fastq.model import Output, Settings, Tally, Written
 from hesiod_watch.fastq.output_set import RESERVED, OutputSet
 from hesiod_watch.fastq.pool import InlineWorkers, WorkerPool, Workers
-from hesiod_watch.fastq.sources import look
+from hesiod_watch.fastq.sources import look_again
 from hesiod_watch.fastq.statistics import ReadStatistics
 from hesiod_watch.fastq.tasks import AppendTask, OutputPart, TaskLimits, TaskResult
+from hesiod_watch.host.files import OpenDirectory
 
 logger = logging.getLogger(__name__)
 
@@ -77,8 +78,11 @@ class Ingest:
     exist.
     """
 
-    def __init__(self, output_set: OutputSet, settings: Settings, limits: TaskLimits) -> None:
+    def __init__(
+        self, output_set: OutputSet, cell: OpenDirectory, settings: Settings, limits: TaskLimits
+    ) -> None:
         self._output_set = output_set
+        self._cell = cell
         self._settings = settings
         self._limits = limits
         self._usable = True
@@ -89,13 +93,14 @@ class Ingest:
     def open(
         cls,
         directory: Path,
+        cell: OpenDirectory,
         settings: Settings,
         *,
         owner: Mapping[str, object],
         check_all: bool,
         limits: TaskLimits = TaskLimits(),  # noqa: B008  it is frozen
     ) -> Ingest:
-        """Continue in `directory`, or make it (not its parent) and begin.
+        """Continue in `directory`, or make it (not its parent) and begin; sources are in `cell`.
 
         Bytes that a crash left after the journalled ones are cut off. The pieces of the last batch
         are checked, with `check_all` all pieces. If a piece is not as it was written, it and all
@@ -104,7 +109,7 @@ class Ingest:
         again. Raises `PermanentError` if the journal is damaged, `TemporaryError` while another
         process writes or if the disk is full.
         """
-        return cls(OutputSet(directory, settings, owner, check_all), settings, limits)
+        return cls(OutputSet(directory, settings, owner, check_all), cell, settings, limits)
 
     @staticmethod
     def last_owner(directory: Path) -> tuple[Mapping[str, object] | None, bool]:
@@ -275,7 +280,7 @@ class Ingest:
             if source.may_differ(piece.entry):
                 if stop():
                     break
-                found = readback.reread(source, piece)
+                found = readback.reread(source, self._cell, piece)
                 if found is None:
                     count, why = number, f"{piece.source} has changed since it was taken"
                     break
@@ -310,7 +315,8 @@ class Ingest:
 
     def _workers(self, backlog: SourceBacklog, stop: Callable[[], bool]) -> Workers:
         count = min(self._settings.processes, len(backlog), -(-backlog.bytes // BYTES_PER_WORKER))
-        return WorkerPool(count, self._output_set.descriptor) if count > 1 else InlineWorkers(stop)
+        inherited = self._output_set.descriptor, self._cell.descriptor
+        return WorkerPool(count, inherited) if count > 1 else InlineWorkers(stop)
 
     def _task(
         self,
@@ -330,7 +336,8 @@ class Ingest:
                 )
             )
         return AppendTask(
-            self._output_set.directory, self._settings.level, tuple(parts), self._limits
+            *(self._cell, self._output_set.directory, self._settings.level),
+            *(tuple(parts), self._limits),
         )
 
     def _commit(self, done: Sequence[TaskResult], backlog: SourceBacklog) -> None:
@@ -354,7 +361,7 @@ class Ingest:
                 f" {number_of(len(output.sources), 'file')} left"
             )
         for piece, source in zip(entry.pieces, output.sources, strict=True):
-            now = look(source.path, source.name)
+            now = look_again(source, self._cell)
             if not now.unchanged_since(piece.entry):
                 raise TemporaryError(
                     f"{source.path}: changed after it was taken; it must be listed and taken again"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from types import TracebackType
@@ -97,10 +97,10 @@ class InlineWorkers:
 class WorkerPool:
     """Up to `count` worker processes, started when there is work for them.
 
-    They inherit the descriptor `inherited`.
+    They inherit the descriptors `inherited`.
     """
 
-    def __init__(self, count: int, inherited: int) -> None:
+    def __init__(self, count: int, inherited: Sequence[int]) -> None:
         self._count = count
         self._inherited = inherited
         self._idle: list[_Worker] = []
@@ -156,7 +156,7 @@ class WorkerPool:
 class _Worker:
     """One worker process and its current task, if any."""
 
-    def __init__(self, inherited: int) -> None:
+    def __init__(self, inherited: Sequence[int]) -> None:
         self.connection, theirs = Pipe()
         self.alive = True
         self._task: AppendTask | None = None
@@ -174,7 +174,7 @@ class _Worker:
                     str(theirs.fileno()),
                     str(os.getpid()),
                 ),
-                pass_fds=(theirs.fileno(), inherited),
+                pass_fds=(theirs.fileno(), *inherited),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},

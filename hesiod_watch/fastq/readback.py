@@ -29,7 +29,7 @@ from hesiod_watch.fastq.model import Piece
 from hesiod_watch.fastq.records import RecordReader
 from hesiod_watch.fastq.sources import SourceFile
 from hesiod_watch.fastq.statistics import ReadStatistics
-from hesiod_watch.host.files import checksums, regular
+from hesiod_watch.host.files import OpenDirectory, checksums, regular
 
 _BUFFER_BYTES = 256 << 10
 
@@ -90,14 +90,14 @@ def confirm(
                 )
 
 
-def reread(source: FileEntry, piece: Piece) -> tuple[int, int] | None:
+def reread(source: FileEntry, cell: OpenDirectory, piece: Piece) -> tuple[int, int] | None:
     """Change time and inode of a source that still has the text of `piece`; otherwise None.
 
     Reads the whole source. Raises `TemporaryError` or `PermanentError`.
     """
     text = TextChecksum(0, 0)
     try:
-        with SourceFile(source) as file:
+        with SourceFile(source, cell) as file:
             readinto = file.readinto
             if source.gzipped and source.size:
                 readinto = GzipReader(readinto, source.path).readinto

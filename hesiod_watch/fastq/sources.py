@@ -1,5 +1,8 @@
 """Source files: regular files that must not change while they are read.
 
+A source is opened below its cell, which is open, and no link is followed on the way: another
+account may exchange any of the directories.
+
 Errors say what to do. Names come from the disk and are not trusted: a link is never followed, and a
 FIFO or a device in place of a source is never opened.
 """
@@ -14,7 +17,7 @@ from hesiod_watch.core.errors import BadSource, TemporaryError
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.core.text import number_of
-from hesiod_watch.host.files import open_regular
+from hesiod_watch.host.files import OpenDirectory, open_regular
 
 
 def look(path: Path, name: str) -> FileEntry:
@@ -22,6 +25,18 @@ def look(path: Path, name: str) -> FileEntry:
     with translated(f"{path}: reading its status failed"):
         status = os.lstat(path)
     return FileEntry.of_status(name, status, location=os.fspath(path))
+
+
+def look_again(source: FileEntry, cell: OpenDirectory) -> FileEntry:
+    """A source of a cell as it is now."""
+    with translated(f"{source.path}: reading its status failed"), _holder(source, cell) as holder:
+        status = os.stat(source.path.name, dir_fd=holder.descriptor, follow_symlinks=False)
+    return FileEntry.of_status(source.name, status, location=source.location)
+
+
+def _holder(source: FileEntry, cell: OpenDirectory) -> OpenDirectory:
+    """Directory of a cell that contains a source."""
+    return cell.open(*source.path.parent.relative_to(cell.path).parts)
 
 
 class SourceFile:
@@ -32,12 +47,12 @@ class SourceFile:
     file than the listed one.
     """
 
-    def __init__(self, source: FileEntry) -> None:
+    def __init__(self, source: FileEntry, cell: OpenDirectory) -> None:
         self.source = source
         self.consumed = 0  # bytes read so far
         path = source.path
-        with translated(f"{path}: opening failed"):
-            self._descriptor = open_regular(path)
+        with translated(f"{path}: opening failed"), _holder(source, cell) as holder:
+            self._descriptor = open_regular(path.name, holder.descriptor)
         try:
             opened = self.check_unchanged()
             # hints about the file that is read

@@ -12,6 +12,7 @@ from pathlib import Path
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.fastq.model import Level, Piece
 from hesiod_watch.fastq.statistics import ReadStatistics
+from hesiod_watch.host.files import OpenDirectory
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class OutputPart:
 class AppendTask:
     """One batch."""
 
+    cell: OpenDirectory  # contains the sources
     directory: Path
     level: Level
     parts: tuple[OutputPart, ...]

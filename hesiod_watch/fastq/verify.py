@@ -18,6 +18,7 @@ from hesiod_watch.fastq.gunzip import GzipReader
 from hesiod_watch.fastq.model import Tally
 from hesiod_watch.fastq.records import RecordReader
 from hesiod_watch.fastq.sources import SourceFile, look
+from hesiod_watch.host.files import OpenDirectory
 
 
 def verify(
@@ -35,7 +36,8 @@ def verify(
     otherwise the cached copy is read.
     """
     digest = hashlib.md5(usedforsecurity=False)
-    with SourceFile(look(written_path, written_path.name)) as file:
+    source, place = look(written_path, written_path.name), OpenDirectory(written_path.parent)
+    with SourceFile(source, place) as file:
         file.forget_cache()
         head = file.head(bgzf.HEAD_BYTES)
         blocks = (

@@ -76,9 +76,11 @@ def test_without_a_coder_outputs_have_equal_content(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path\n"
         "from hesiod_watch.fastq import coder, ingest, model, sources\n"
+        "from hesiod_watch.host.files import OpenDirectory\n"
         "source = sources.look(Path('a.fastq'), 'a.fastq')\n"
         "outputs = [model.Output('out', None, 'pass', (source,))]\n"
-        "with ingest.Ingest.open(Path('.'), model.Settings(), owner={}, check_all=False) as one:\n"
+        "place, cell = Path('.'), OpenDirectory(Path('.'))\n"
+        "with ingest.Ingest.open(place, cell, model.Settings(), owner={}, check_all=0) as one:\n"
         "    one.finish(outputs)\n"
         "print(coder.CODER, coder.__file__)"
     )

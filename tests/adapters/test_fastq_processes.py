@@ -106,11 +106,14 @@ from pathlib import Path
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Output, Settings
 from hesiod_watch.fastq.sources import look
+from hesiod_watch.host.files import OpenDirectory
 path = Path(sys.argv[1])
 sources = tuple(look(path, str(number)) for number in range(1000))
 outputs = [Output(f"o{n}", None, "pass", sources) for n in range(2)]
 def progress(tally): print("working", flush=True)
-with Ingest.open(path.parent, Settings(processes=2), owner={}, check_all=False) as ingest:
+settings = Settings(processes=2)
+cell = OpenDirectory(path.parent)
+with Ingest.open(path.parent, cell, settings, owner={}, check_all=False) as ingest:
     ingest.finish(outputs, progress)
 """
 

@@ -90,7 +90,7 @@ class Disk:
     def open(self, path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         name = Path(path).name
         if not flags & os.O_DIRECTORY and (
-            Path(path).parent != self._directory if dir_fd is None else dir_fd not in self._files
+            Path(path).parent != self._directory if dir_fd is None else not self._is_open_as(dir_fd)
         ):
             return os.open(path, flags, mode, dir_fd=dir_fd)
         if flags & os.O_ACCMODE != os.O_RDONLY:
@@ -102,6 +102,9 @@ class Disk:
             self.changes.append(Change("create", self._inodes[name], name))
         self._files[descriptor] = -1 if flags & os.O_DIRECTORY else self._inodes[name]
         return descriptor
+
+    def _is_open_as(self, descriptor: int) -> bool:
+        return os.path.samestat(os.fstat(descriptor), self._directory.stat())
 
     def close(self, descriptor: int) -> None:
         self._files.pop(descriptor, None)

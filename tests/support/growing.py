@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from open_runs import ANYWHERE
+
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Output, Settings, Written
@@ -111,7 +113,9 @@ def opened(
     limits: TaskLimits = LIMITS,
 ) -> Ingest:
     """Open a session in a directory."""
-    return Ingest.open(directory, settings, owner={"who": "me"}, check_all=check_all, limits=limits)
+    return Ingest.open(
+        directory, ANYWHERE, settings, owner={"who": "me"}, check_all=check_all, limits=limits
+    )
 
 
 def in_one_go(
@@ -136,7 +140,7 @@ def grow(
     """
     a, b, c, _ = outputs
     with Ingest.open(
-        directory, settings, owner={"round": 1}, check_all=False, limits=LIMITS
+        directory, ANYWHERE, settings, owner={"round": 1}, check_all=False, limits=LIMITS
     ) as ingest:
         ingest.take([some(a, 0, 2), some(b, 0)])
         promise("pieces", 3)
@@ -146,7 +150,7 @@ def grow(
         promise("kept", 5)
     promise("pieces", 5)
     with Ingest.open(
-        directory, settings, owner={"round": 2}, check_all=True, limits=LIMITS
+        directory, ANYWHERE, settings, owner={"round": 2}, check_all=True, limits=LIMITS
     ) as ingest:
         ingest.finish(outputs)
         promise("pieces", 9)
@@ -161,7 +165,7 @@ def written(directory: Path, outputs: Sequence[Output]) -> dict[str, bytes]:
 
 def expected(directory: Path, outputs: Sequence[Output]) -> dict[str, bytes]:
     """Bytes of one undisturbed run; also checks that they inflate to the sources' text."""
-    with Ingest.open(directory, SETTINGS, owner={}, check_all=False) as ingest:
+    with Ingest.open(directory, ANYWHERE, SETTINGS, owner={}, check_all=False) as ingest:
         ingest.finish(outputs)
     found = written(directory, outputs)
     for output in outputs:

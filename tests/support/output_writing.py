@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from open_runs import opened
 
 from hesiod_watch.fastq import checkpoint, durable, journal
 from hesiod_watch.fastq.ingest import Ingest
@@ -21,7 +24,9 @@ def write_outputs(
 
     Raises the errors of `Ingest.finish`.
     """
-    with Ingest.open(directory, settings, owner={}, check_all=False) as ingest:
+    places = [source.path.parent for output in outputs for source in output.sources]
+    cell = opened(Path(os.path.commonpath(places or [directory])))
+    with Ingest.open(directory, cell, settings, owner={}, check_all=False) as ingest:
         written = ingest.finish(outputs, on_progress)
     for name in (journal.NAME, checkpoint.NAME):
         durable.remove(directory / name)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from open_runs import ANYWHERE
 from sites import Site
 
 from hesiod_watch.cli.simulator import SimulatedCell
@@ -278,7 +279,7 @@ def test_an_unknown_writer_keeps_its_files(
         "boot_id": "other",
         "pid": 1,
     }
-    Ingest.open(place / ".ingest", Settings(), owner=elsewhere, check_all=False)
+    Ingest.open(place / ".ingest", ANYWHERE, Settings(), owner=elsewhere, check_all=False)
     after_open = journal.read_bytes()
     assert after_open != before
     for _ in steps:

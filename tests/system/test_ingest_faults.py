@@ -22,6 +22,7 @@ import growing
 import pytest
 from growing import LIMITS, SETTINGS, cell, directory_in_memory, expected, put, reads, written
 from mounts import in_memory
+from open_runs import ANYWHERE
 from traced import changing_calls, needs_strace
 
 import hesiod_watch
@@ -57,10 +58,12 @@ from pathlib import Path
 from hesiod_watch.fastq import backlog, ingest
 from hesiod_watch.fastq.model import Settings
 from hesiod_watch.fastq.tasks import TaskLimits
+from hesiod_watch.host.files import OpenDirectory
 backlog.SMALLEST_SHARE = ingest.BYTES_PER_WORKER = 1
 outputs = pickle.loads(Path(sys.argv[1]).read_bytes())
 settings = Settings(level="small", processes=2)
-with ingest.Ingest.open(Path(sys.argv[2]), settings, owner={}, check_all=False,
+cell = OpenDirectory(Path("/"))
+with ingest.Ingest.open(Path(sys.argv[2]), cell, settings, owner={}, check_all=False,
                         limits=TaskLimits(files=3)) as one:
     one.finish(outputs, on_progress=lambda tally: print(".", end="", flush=True))
 """
@@ -111,7 +114,7 @@ class World:
     def finish(self) -> None:
         """Finish the ingest on a good disk and check the result."""
         with Ingest.open(
-            self.directory, SETTINGS, owner={}, check_all=True, limits=LIMITS
+            self.directory, ANYWHERE, SETTINGS, owner={}, check_all=True, limits=LIMITS
         ) as ingest:
             ingest.finish(self.outputs)
             assert not [note for note in ingest.notes if OTHER_DATA in note]
@@ -242,7 +245,9 @@ def test_kills_among_workers(target: str, tmp_path: Path) -> None:
                     kills += 1
                 process.stdout.read()
                 ended = process.wait() == 0 or kills > 6 * (attempt + 1)
-        with Ingest.open(directory, Settings(level="small"), owner={}, check_all=True) as ingest:
+        with Ingest.open(
+            directory, ANYWHERE, Settings(level="small"), owner={}, check_all=True
+        ) as ingest:
             ingest.finish(outputs)
             assert ingest.notes == ()
         assert written(directory, outputs) == correct
@@ -286,7 +291,9 @@ def test_a_disk_that_fills_up_and_is_enlarged(again: str, small_disk: Path, tmp_
         Opening it writes to the journal, which can also fail on a full disk.
         """
         nonlocal ingest
-        ingest = ingest or Ingest.open(small_disk / "out", SETTINGS, owner={}, check_all=True)
+        ingest = ingest or Ingest.open(
+            small_disk / "out", ANYWHERE, SETTINGS, owner={}, check_all=True
+        )
         ingest.finish(outputs)
 
     for _ in range(3):
@@ -300,7 +307,9 @@ def test_a_disk_that_fills_up_and_is_enlarged(again: str, small_disk: Path, tmp_
     assert kept[0] > 0
     assert kept == sorted(kept)
     subprocess.run(("mount", "-o", "remount,size=8m", str(small_disk)), check=True)
-    with ingest or Ingest.open(small_disk / "out", SETTINGS, owner={}, check_all=True) as ingest:
+    with ingest or Ingest.open(
+        small_disk / "out", ANYWHERE, SETTINGS, owner={}, check_all=True
+    ) as ingest:
         ingest.finish(outputs)
         assert not [note for note in ingest.notes if OTHER_DATA in note]
     assert written(small_disk / "out", outputs) == correct
@@ -311,8 +320,10 @@ import json, re, sys, time
 from pathlib import Path
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Settings
+from hesiod_watch.host.files import OpenDirectory
 started = time.process_time()
-ingest = Ingest.open(Path(sys.argv[1]), Settings(), owner={}, check_all=True)
+cell = OpenDirectory(Path("/"))
+ingest = Ingest.open(Path(sys.argv[1]), cell, Settings(), owner={}, check_all=True)
 seconds = time.process_time() - started
 memory = re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())
 print(json.dumps([seconds, int(memory[1]), ingest.sources, ingest.notes]))

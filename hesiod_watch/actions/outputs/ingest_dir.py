@@ -36,7 +36,9 @@ def open_ingest(job: Job, cell_output: Path) -> Ingest:
     processing = job.config.processing
     settings = Settings(processing.compression, processing.recompress, processing.processes)
     directory, check_all = _directory_of(cell_output, job.owner, job.judge)
-    return Ingest.open(directory, settings, owner=asdict(job.owner), check_all=check_all)
+    return Ingest.open(
+        directory, job.cell_dir, settings, owner=asdict(job.owner), check_all=check_all
+    )
 
 
 def ingest_files(cell_output: Path) -> dict[str, tuple[int, int]]:

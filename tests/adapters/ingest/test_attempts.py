@@ -18,6 +18,7 @@ from growing import (
     with_sources,
     written,
 )
+from open_runs import ANYWHERE
 
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import FileEntry
@@ -108,13 +109,15 @@ def test_last_writer_is_readable(outputs: list[Output], tmp_path: Path) -> None:
     """The owner of the last session is readable while it is open, after it, and after a kill."""
     directory = tmp_path / "out"
     assert Ingest.last_owner(directory) == (None, True)
-    one = Ingest.open(directory, SETTINGS, owner={"pid": 1, "name": "é\udcff"}, check_all=False)
+    one = Ingest.open(
+        directory, ANYWHERE, SETTINGS, owner={"pid": 1, "name": "é\udcff"}, check_all=False
+    )
     assert Ingest.last_owner(directory) == ({"pid": 1, "name": "é\udcff"}, False)
     one.take(outputs)
     one.close()
     one.close()
     assert Ingest.last_owner(directory) == ({"pid": 1, "name": "é\udcff"}, True)
-    with Ingest.open(directory, SETTINGS, owner={}, check_all=False):
+    with Ingest.open(directory, ANYWHERE, SETTINGS, owner={}, check_all=False):
         assert Ingest.last_owner(directory) == ({}, False)
     journal = directory / "journal.jsonl"
     journal.write_bytes(journal.read_bytes()[:-1])  # the last line, the clean end, is torn

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from disks import Change, Disk, Fault, Killed, Platter, install, no_fault
 from growing import LIMITS, SETTINGS, cell, expected, grow, written
+from open_runs import ANYWHERE
 
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.fastq.ingest import Ingest
@@ -53,7 +54,7 @@ class World:
     def continue_ingest(self, directory: Path, *, check_all: bool, acknowledged: int = 0) -> str:
         try:
             with Ingest.open(
-                directory, SETTINGS, owner={}, check_all=check_all, limits=LIMITS
+                directory, ANYWHERE, SETTINGS, owner={}, check_all=check_all, limits=LIMITS
             ) as ingest:
                 if ingest.sources < acknowledged:
                     return f"{acknowledged} pieces were acknowledged, {ingest.sources} are left"
@@ -149,7 +150,9 @@ def test_the_same_ingest_continues_when_there_is_room(world: World) -> None:
             raise OSError(errno.EDQUOT, "over quota")
 
     disk = world.disk(directory)
-    with Ingest.open(directory, SETTINGS, owner={}, check_all=False, limits=LIMITS) as ingest:
+    with Ingest.open(
+        directory, ANYWHERE, SETTINGS, owner={}, check_all=False, limits=LIMITS
+    ) as ingest:
         disk.fault = full
         while True:
             try:

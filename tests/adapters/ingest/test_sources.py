@@ -24,6 +24,7 @@ from growing import (
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+from open_runs import ANYWHERE
 
 from hesiod_watch.core.errors import BadSource, TemporaryError
 from hesiod_watch.core.file_entry import FileEntry
@@ -251,6 +252,7 @@ def test_any_history_ends_the_same(data: st.DataObject) -> None:
             install(patch, disk)
             one = Ingest.open(
                 place / "out",
+                ANYWHERE,
                 SETTINGS,
                 owner={},
                 check_all=data.draw(st.booleans()),
