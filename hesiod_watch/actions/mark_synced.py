@@ -38,6 +38,7 @@ def perform(job: Job) -> Outcome:
             f" final_summary arrived, and less than {QUIET:.0f} s ago by the clock of the landing"
             " area"
         )
-    flags.create(job.pipeline, flags.synced(cell.stem), job.record(cell, verdict.why))
+    record = job.record(cell, verdict.why) | completeness.unverified_record(verdict)
+    flags.create(job.pipeline, flags.synced(cell.stem), record)
     job.log().line(f"{cell}: complete: {verdict.why}")
     return "done"

@@ -8,9 +8,10 @@ Each step starts only after the step before it:
    counts.
 3. Compare every source with the journal: each is there, unchanged, and taken once; reads in = reads
    out.
-4. In the same look, count the cell's files once more. A cell that the program recorded as complete
-   and that is not complete any more fails here. Only a `.synced` made by a person accepts a cell
-   with missing files.
+4. In the same look, count the cell's files once more, and compare their contents with each other:
+   two files with the same reads are one file under two names. A cell that the program recorded as
+   complete and that is not complete any more fails here. Only a `.synced` made by a person accepts
+   such a cell.
 5. Write checksums, QC, report and manifest.
 6. Check that the claim is still ours, and publish all of it by renames. An attempt that is
    overtaken after the check cannot publish (`publication` explains why).
@@ -55,11 +56,12 @@ from hesiod_watch.actions.outputs.publication import (
 from hesiod_watch.actions.outputs.results import CellResults
 from hesiod_watch.actions.outputs.sources import (
     contents_if_unchanged,
+    equal_sources,
     find_outputs,
     missing_cell,
     recent_damage_waits,
 )
-from hesiod_watch.core.cell_contents import CellContents, Completeness
+from hesiod_watch.core.cell_contents import CellContents, Completeness, NamedFiles
 from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.naming import display, is_output_file_name
@@ -152,7 +154,7 @@ def _process(job: Job) -> CellResults:
             raise TemporaryError(
                 f"{job.run_dir.name} {cell}: its files changed while they were being read"
             )
-        counted = contents, _judge(job, contents)
+        counted = contents, _judge(job, contents, equal_sources(written))
         reporter.say(Progress("reporting", total, total, ingest.reads, ingest.bases))
         written = hand_over(written, place)
         results = CellResults.make(
@@ -173,13 +175,14 @@ def _is_result(job: Job, name: str) -> bool:
     return is_multiqc_file(name) or is_output_file_name(name, job.run_dir.name, job.the_cell)
 
 
-def _judge(job: Job, contents: CellContents) -> Completeness:
+def _judge(job: Job, contents: CellContents, equal: NamedFiles) -> Completeness:
     """Judge the last count; the verdict is for the cell's results and its flag.
 
-    Raises _NotCompleteError if files are missing and no person accepted the cell, TemporaryError if
-    the files or the flag cannot be read now.
+    `equal`: files that have the same reads as another one. Raises _NotCompleteError if files are
+    missing or equal and no person accepted the cell, TemporaryError if the files or the flag cannot
+    be read now.
     """
-    verdict = completeness.judge(contents)
+    verdict = completeness.with_equal_files(completeness.judge(contents), equal)
     if verdict.proven:
         return verdict
     if not job.cell_dir.is_in_place():
@@ -192,6 +195,9 @@ def _judge(job: Job, contents: CellContents) -> Completeness:
         raise TemporaryError(f"{subject}: its files cannot be counted: {contents.problem}")
     if not listing.cell(stem, job.judge).synced:
         why = f"the cell is not complete, and no person accepted it: {verdict.why}"
+        raise _NotCompleteError(why, verdict)
+    if equal.count:
+        why = f"the cell's files are not those that MinKNOW wrote: {verdict.why}"
         raise _NotCompleteError(why, verdict)
     record = listing.synced_record(stem)
     if not record:

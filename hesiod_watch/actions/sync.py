@@ -141,7 +141,8 @@ def _record(job: Job, cell: CellId, copied: CopyResult) -> None:
         RawManifest(str(cell), copied.files),
     )
     try:
-        flags.create(job.pipeline, flags.synced(cell.stem), job.record(cell, verdict.why))
+        record = job.record(cell, verdict.why) | completeness.unverified_record(verdict)
+        flags.create(job.pipeline, flags.synced(cell.stem), record)
     except FlagExists:
         return  # a person made the flag first
     except HesiodError as error:

@@ -29,7 +29,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a person can do: in words, and as a command for a shell if one does it."""
+    """Step of a person: in words, and as a command for a shell if one does it."""
 
     words: str
     command: str = ""

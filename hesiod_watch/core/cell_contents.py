@@ -14,6 +14,7 @@ class DataKind(StrEnum):
     FAST5 = "fast5"
     POD5 = "pod5"
     BAM = "bam"
+    BAI = "bai"  # index of a BAM file; counted only where a final_summary states its number
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +33,56 @@ class FinalSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedFiles:
+    """A number of files of a cell; the first of them by name."""
+
+    count: int = 0
+    names: tuple[str, ...] = ()  # relative to the cell, escaped for display; at most NAMED
+
+    def __str__(self) -> str:
+        more = self.count - len(self.names)
+        listed = ", ".join(self.names)
+        return f"{listed} and {more} more" if more > 0 else listed
+
+
+NAMED = 5
+"""Most files, or numbers of files, that a sentence names."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileNames:
+    """Evidence in the names of the files of one kind, apart from their number."""
+
+    gaps: NamedFiles = NamedFiles()  # numbers without a file, between files of one series
+    doubled: NamedFiles = NamedFiles()  # files whose number another file of the series has, too
+    doubles: int = 0  # of these, the files beyond one for each number
+    foreign: NamedFiles = NamedFiles()  # files of no acquisition that a final_summary names
+
+
+@dataclass(frozen=True, slots=True)
+class ListedFiles:
+    """Files of one kind that MinKNOW lists by name in its `output_hash` files."""
+
+    count: int
+    absent: NamedFiles = NamedFiles()
+    unnamed: int = 0  # files here that the list does not name
+
+
+@dataclass(frozen=True, slots=True)
 class CellContents:
     """Content of a cell's directory, as far as it matters for completeness."""
 
     summaries: tuple[FinalSummary, ...] = ()
     files: Mapping[DataKind, int] = field(default_factory=dict)  # number of files by kind
+    names: Mapping[DataKind, FileNames] = field(default_factory=dict)  # kinds with a finding
+    # Kinds that MinKNOW lists by name, if a final_summary states no number of them.
+    listed: Mapping[DataKind, ListedFiles] = field(default_factory=dict)
     # Acquisition ids that data files name and no final_summary names. An id has as many hex digits
     # as the file names contain.
     unsummarised: tuple[str, ...] = ()
+    # Of these, the ids of another protocol run than that of the cell and of its summaries.
+    strangers: frozenset[str] = frozenset()
+    output_hashes: bool = False  # MinKNOW wrote checksums
     readable: bool = True
     problem: str = ""  # e.g. "fastq_pass: permission denied"
 
@@ -72,7 +115,12 @@ class Completeness:
     verdict: Verdict
     why: str
     shortfalls: tuple[Shortfall, ...] = ()
-    fallback: Mapping[DataKind, int] = field(default_factory=dict)
+    # Files in MinKNOW's fallback folder, by kind as the final_summary spells it.
+    fallback: Mapping[str, int] = field(default_factory=dict)
+    # Files whose number nothing states, by kind: nothing proves that all of them are here.
+    unverified: Mapping[str, int] = field(default_factory=dict)
+    evidence: tuple[str, ...] = ()  # sentences about the names of the files
+    output_hashes: bool = False  # MinKNOW wrote checksums
     summaries: tuple[FinalSummary, ...] = ()
 
     @property
@@ -90,13 +138,18 @@ class Completeness:
             {"kind": str(each.kind), "found": each.found, "expected": each.expected}
             for each in self.shortfalls
         ]
-        fallback = {str(kind): count for kind, count in self.fallback.items()}
-        return {
+        fallback, unverified = (
+            {str(kind): count for kind, count in counts.items()}
+            for counts in (self.fallback, self.unverified)
+        )
+        always: dict[str, object] = {
             "verdict": str(self.verdict),
             "why": self.why,
             "shortfalls": shortfalls,
             "fallback": fallback,
         }
+        further = {"unverified": unverified, "evidence": list(self.evidence)}
+        return always | {key: value for key, value in further.items() if value}
 
     @classmethod
     def from_record(cls, record: object) -> Completeness | None:
@@ -108,9 +161,13 @@ class Completeness:
                 Shortfall(DataKind(each["kind"]), int(each["found"]), int(each["expected"]))
                 for each in record["shortfalls"]
             )
-            fallback = {DataKind(kind): int(count) for kind, count in record["fallback"].items()}
+            fallback, unverified = (
+                {str(kind): int(count) for kind, count in counts.items()}
+                for counts in (record["fallback"], record.get("unverified", {}))
+            )
+            evidence = tuple(map(str, record.get("evidence", ())))
             verdict = Verdict(record["verdict"])
-            return cls(verdict, str(record["why"]), shortfalls, fallback)
+            return cls(verdict, str(record["why"]), shortfalls, fallback, unverified, evidence)
         except (KeyError, TypeError, ValueError, AttributeError):
             return None
 

@@ -92,6 +92,8 @@ class Cell:
     flags: CellFlags = field(default_factory=CellFlags)
     # Counted for this snapshot, or read from `done` or `failed`; None: a flag already decides.
     completeness: Completeness | None = None
+    # Files by kind whose number nothing states, as the program recorded it in `synced`.
+    unverified: Mapping[str, int] = field(default_factory=dict)
     # Arrival of the newest final_summary here, seconds since the epoch.
     summary_since: float | None = None
     # Last change of data that are younger than the newest final_summary, seconds since the epoch by

@@ -61,6 +61,7 @@ STATES: Mapping[str, PageState] = {
     "running": PageState("busy", "Still running: these numbers will grow"),
 }
 DAMAGED = PageState("bad", "MinKNOW's checksums show damaged or missing files")
+UNVERIFIED = PageState("warn", "Every announced file is here; other files are not verified")
 _NO_STATE = PageState("none", "Completeness is not known")
 
 
@@ -122,7 +123,9 @@ def state_of(cell: QcDocument) -> PageState:
     if cell.running:
         return STATES["running"]
     state = STATES.get(cell.verdict, _NO_STATE)
-    return DAMAGED if cell.checksums.wrong and state.tone != "bad" else state
+    if cell.checksums.wrong and state.tone != "bad":
+        return DAMAGED
+    return UNVERIFIED if cell.unverified and state.tone == "good" else state
 
 
 def figures(cell: QcDocument) -> tuple[HeadlineFigure, ...]:

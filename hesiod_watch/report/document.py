@@ -183,6 +183,19 @@ class QcDocument:
         )
 
     @property
+    def unverified(self) -> tuple[tuple[str, float], ...]:
+        """Kinds with files whose number MinKNOW did not state, and the number found."""
+        counts = mapping(mapping(self.raw.get("completeness")).get("unverified"))
+        return tuple(
+            (str(kind), count) for kind, value in counts.items() if (count := number(value))
+        )
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """Sentences about the names of the cell's files."""
+        return tuple(strings(mapping(self.raw.get("completeness")).get("evidence")))
+
+    @property
     def counts(self) -> tuple[FileCount, ...]:
         counts = (
             FileCount(

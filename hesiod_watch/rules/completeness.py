@@ -1,15 +1,18 @@
-"""Completeness of a cell's data, proven by the counts in MinKNOW's final_summary files.
+"""Completeness of a cell's data: proven by MinKNOW's counts and names, never by counts alone.
 
 A final_summary says that the acquisition ended, not that its files arrived. So a cell is complete
 only if all of these are true:
 
 - every acquisition with files has its final_summary;
-- every count in a final_summary equals the number of files on disk;
+- every count in a final_summary equals the number of its files on disk. A second file of one
+  number, and a file of another acquisition, do not count;
+- if no count of a kind is stated, every file that MinKNOW lists by name is here;
 - no file remains in MinKNOW's fallback folder.
 
-A count that is not stated is not checked. A final_summary without any count proves nothing. More
-files than announced prove nothing either: the numbers disagree, and a person must decide which one
-is wrong.
+A kind without a count and without a list is not verified, and the verdict says so. A final_summary
+without any count or list proves nothing. More files than announced prove nothing either: the
+numbers disagree, and a person must decide which one is wrong. A gap in the numbers of the files is
+only reported, because sites remove files and MinKNOW may skip numbers.
 
 This module only computes: it turns the result of `minknow.read_contents` into a verdict and a
 sentence for people.
@@ -17,20 +20,29 @@ sentence for people.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from hesiod_watch.core.cell_contents import (
     CellContents,
     Completeness,
     DataKind,
+    FileNames,
     FinalSummary,
+    ListedFiles,
+    NamedFiles,
     Shortfall,
     Verdict,
 )
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
 
+_KINDS = frozenset(DataKind)
+_IN_FINAL_DEST = "_files_in_final_dest"
+_IN_FALLBACK = "_files_in_fallback"
+_UNVERIFIED = "unverified"
+_COUNT = re.compile(r"[0-9]{1,9}")
 _BY_HAND_IN_0_1_0 = "taken as complete by a person; "  # how version 0.1.0 recorded it
 
 
@@ -66,29 +78,63 @@ def announced(summaries: Iterable[FinalSummary]) -> Mapping[DataKind, int]:
     problem are ignored.
     """
     sound = [summary for summary in summaries if not summary.problem]
-    stated = {kind: _stated(sound, f"{kind}_files_in_final_dest") for kind in DataKind}
+    stated = {kind: _stated(sound, f"{kind}{_IN_FINAL_DEST}") for kind in DataKind}
     return {
         kind: sum(map(int, counts)) for kind, counts in stated.items() if counts and all(counts)
     }
 
 
-def _fallback(summaries: Sequence[FinalSummary]) -> dict[DataKind, int]:
+def _other_keys(summaries: Sequence[FinalSummary]) -> Iterator[tuple[str, str]]:
+    """Yield keys about numbers of files that no `DataKind` explains, with a value other than 0."""
+    seen = set()
+    for summary in summaries:
+        for key, value in summary.values.items():
+            kind, found, place = key.partition("_files_")
+            known = kind in _KINDS and place in ("in_final_dest", "in_fallback")
+            if found and not known and value.strip("0") and (key, value) not in seen:
+                seen.add((key, value))
+                yield key, value
+
+
+def _fallback(summaries: Sequence[FinalSummary]) -> dict[str, int]:
     """Return the number of files in the fallback folder by kind, if not zero.
 
-    It is enough that one acquisition states a number.
+    It is enough that one acquisition states a number, also of a kind unknown to this program.
     """
-    stated = {kind: _stated(summaries, f"{kind}_files_in_fallback") for kind in DataKind}
-    totals = {kind: sum(int(count) for count in counts if count) for kind, counts in stated.items()}
+    kinds = dict.fromkeys(
+        kind.removesuffix(_IN_FALLBACK)
+        for kind in (*(f"{kind}{_IN_FALLBACK}" for kind in DataKind), *_keys(summaries))
+        if kind.endswith(_IN_FALLBACK)
+    )
+    stated = {kind: _stated(summaries, f"{kind}{_IN_FALLBACK}") for kind in kinds}
+    totals = {
+        kind: sum(int(count) for count in counts if _COUNT.fullmatch(count))
+        for kind, counts in stated.items()
+    }
     return {kind: total for kind, total in totals.items() if total}
+
+
+def _keys(summaries: Sequence[FinalSummary]) -> Iterator[str]:
+    for summary in summaries:
+        yield from summary.values
 
 
 def judge(contents: CellContents) -> Completeness:
     """Judge a cell's contents: a verdict, and one sentence on what is wrong or what agrees."""
     summaries = contents.summaries
+    expected = announced(summaries)
+    listed = {kind: each for kind, each in contents.listed.items() if kind not in expected}
+    unverified = unverified_files(contents) if summaries else {}
+    evidence = tuple(_evidence(contents))
 
     def verdict(verdict: Verdict, why: str) -> Completeness:
         return Completeness(
-            verdict, f"{why}; {contents.problem}" if contents.problem else why, summaries=summaries
+            verdict,
+            f"{why}; {contents.problem}" if contents.problem else why,
+            unverified=unverified,
+            evidence=evidence if verdict is not Verdict.RUNNING else (),
+            output_hashes=contents.output_hashes,
+            summaries=summaries,
         )
 
     if not contents.readable:
@@ -97,29 +143,96 @@ def judge(contents: CellContents) -> Completeness:
         return verdict(Verdict.RUNNING, "still running: no final_summary yet")
     if problems := [summary.problem for summary in summaries if summary.problem]:
         return verdict(Verdict.UNREADABLE, "; ".join(problems))
-    if contents.unsummarised:
-        return verdict(Verdict.RUNNING, _still_running(contents.unsummarised))
-    expected = announced(summaries)
     fallback = _fallback(summaries)
-    disagreeing = tuple(
-        Shortfall(kind, contents.files.get(kind, 0), count)
-        for kind, count in expected.items()
-        if contents.files.get(kind, 0) != count
-    )
+    disagreeing = tuple(_disagreeing(contents, expected, listed))
+    short = any(one.found < one.expected for one in disagreeing)
+    foreign = contents.strangers == frozenset(contents.unsummarised)
+    if contents.unsummarised and not short and not foreign:
+        return verdict(Verdict.RUNNING, _still_running(contents.unsummarised))
     if fallback or disagreeing:
         sentences = [
             *map(_in_fallback, fallback, fallback.values()),
-            *map(_disagreement, disagreeing),
+            *(_disagreement(one, contents, listed) for one in disagreeing),
         ]
         wrong = verdict(_worst(fallback, disagreeing), "; ".join(sentences))
         return replace(wrong, shortfalls=disagreeing, fallback=fallback)
-    if not expected:
+    if contents.unsummarised:
+        return verdict(Verdict.OVER, "; ".join(evidence))
+    if not expected and not listed:
         names = " and ".join(display(summary.name) for summary in summaries)
         return verdict(
             Verdict.UNREADABLE,
             f"no number of files in {names}: nothing proves that the data are here",
         )
-    return verdict(Verdict.PROVEN, _agreement(contents, expected))
+    return verdict(Verdict.PROVEN, _agreement(contents, expected, listed, unverified))
+
+
+def _disagreeing(
+    contents: CellContents,
+    expected: Mapping[DataKind, int],
+    listed: Mapping[DataKind, ListedFiles],
+) -> Iterator[Shortfall]:
+    """Yield each kind whose files are too few or too many.
+
+    Too few are counted without the files that cannot be those that were announced.
+    """
+    for kind, count in expected.items():
+        found, names = contents.files.get(kind, 0), contents.names.get(kind, FileNames())
+        own = found - names.doubles - names.foreign.count
+        if own < count or found != count:
+            yield Shortfall(kind, own if own < count else found, count)
+    for kind, each in listed.items():
+        if each.absent.count:
+            yield Shortfall(kind, each.count - each.absent.count, each.count)
+
+
+def unverified_files(contents: CellContents) -> dict[str, int]:
+    """Return the number of files by kind that neither a count nor a list of names proves."""
+    expected, listed = announced(contents.summaries), contents.listed
+    found: dict[str, int] = {}
+    for kind, count in contents.files.items():
+        unknown = listed[kind].unnamed if kind in listed else count
+        if kind not in expected and unknown:
+            found[kind] = unknown
+    for key, value in _other_keys(contents.summaries):
+        kind_name = key.removesuffix(_IN_FINAL_DEST)
+        if key.endswith(_IN_FINAL_DEST) and _COUNT.fullmatch(value):
+            found[kind_name] = found.get(kind_name, 0) + int(value)
+    return found
+
+
+def unverified_record(found: Completeness) -> dict[str, object]:
+    """Return the part of the flag `synced` about files that are not verified."""
+    return {_UNVERIFIED: dict(found.unverified)} if found.unverified else {}
+
+
+def recorded_unverified(record: Mapping[str, object]) -> dict[str, int]:
+    """Read what `unverified_record` wrote; empty for anything else."""
+    counts = record.get(_UNVERIFIED)
+    if not isinstance(counts, Mapping):
+        return {}
+    return {str(kind): count for kind, count in counts.items() if isinstance(count, int)}
+
+
+def unverified_words(unverified: Mapping[str, int]) -> str:
+    """Say which files are not verified; "" if there are none."""
+    if not unverified:
+        return ""
+    listed = ", ".join(_files(count, kind) for kind, count in unverified.items())
+    return f"{listed} not verified: MinKNOW states no number that can be compared"
+
+
+def with_equal_files(found: Completeness, equal: NamedFiles) -> Completeness:
+    """Return the verdict on a cell some of whose FASTQ files have the same reads.
+
+    MinKNOW writes no read twice. So another file was overwritten or lost, or a file was copied.
+    """
+    if not equal.count:
+        return found
+    why = f"{_files(equal.count, DataKind.FASTQ)} with the same reads: {equal}"
+    verdict = Verdict.OVER if found.proven else found.verdict
+    words = why if found.proven else f"{found.why}; {why}"
+    return replace(found, verdict=verdict, why=words, evidence=(*found.evidence, why))
 
 
 def accept(found: Completeness) -> Completeness:
@@ -141,7 +254,7 @@ def recorded(record: Mapping[str, object]) -> Completeness | None:
     return Completeness.from_record(record.get("completeness"))
 
 
-def _worst(fallback: Mapping[DataKind, int], disagreeing: Sequence[Shortfall]) -> Verdict:
+def _worst(fallback: Mapping[str, int], disagreeing: Sequence[Shortfall]) -> Verdict:
     """Choose the verdict if several things are wrong.
 
     A fallback comes first because it needs a person; a short count may only need time.
@@ -160,32 +273,61 @@ def _still_running(acquisitions: Sequence[str]) -> str:
     return f"still running: acquisitions {listed} have files here and no final_summary yet"
 
 
-def _files(count: int, kind: DataKind) -> str:
+def _files(count: int, kind: str) -> str:
     return number_of(count, f"{kind.upper()} file")
 
 
-def _in_fallback(kind: DataKind, count: int) -> str:
+def _in_fallback(kind: str, count: int) -> str:
     files = f"{_files(count, kind)} {'is' if count == 1 else 'are'}"
     return f"{files} in MinKNOW's fallback folder on the sequencer"
 
 
-def _disagreement(one: Shortfall) -> str:
+def _disagreement(
+    one: Shortfall, contents: CellContents, listed: Mapping[DataKind, ListedFiles]
+) -> str:
+    """Say how many files are missing, and which; or how many are too many."""
+    names = contents.names.get(one.kind, FileNames())
     if one.found < one.expected:
-        return f"{one.expected - one.found} of {_files(one.expected, one.kind)} missing"
-    more = number_of(one.found - one.expected, f"more {one.kind.upper()} file")
-    return f"{more} here than announced ({one.found} here, {one.expected} announced)"
+        words = f"{one.expected - one.found} of {_files(one.expected, one.kind)} missing"
+        which = listed[one.kind].absent if one.kind in listed else names.gaps
+        words += f" ({which})" if which.count else ""
+    else:
+        more = number_of(one.found - one.expected, f"more {one.kind.upper()} file")
+        words = f"{more} here than announced ({one.found} here, {one.expected} announced)"
+    return "; ".join([words, *_wrong_names(one.kind, names)])
 
 
-def _agreement(contents: CellContents, expected: Mapping[DataKind, int]) -> str:
+def _wrong_names(kind: str, names: FileNames) -> Iterator[str]:
+    """Say which files cannot be those that were announced."""
+    if names.doubled.count:
+        yield f"{_files(names.doubled.count, kind)} with the same number: {names.doubled}"
+    if names.foreign.count:
+        yield f"{_files(names.foreign.count, kind)} of another acquisition: {names.foreign}"
+
+
+def _evidence(contents: CellContents) -> Iterator[str]:
+    """Say what the names of the files show, and which keys of a final_summary are not known."""
+    for kind, names in contents.names.items():
+        if names.gaps.count:
+            numbers = number_of(names.gaps.count, "number")
+            yield f"{numbers} without a {kind.upper()} file: {names.gaps}"
+        yield from _wrong_names(kind, names)
+    for key, value in _other_keys(contents.summaries):
+        if not key.endswith((_IN_FINAL_DEST, _IN_FALLBACK)) or not _COUNT.fullmatch(value):
+            yield f"{display(key[:60])}={display(value[:60])} in a final_summary is not understood"
+
+
+def _agreement(
+    contents: CellContents,
+    expected: Mapping[DataKind, int],
+    listed: Mapping[DataKind, ListedFiles],
+    unverified: Mapping[str, int],
+) -> str:
     counted = [_files(count, kind) for kind, count in expected.items() if count]
-    unchecked = [
-        _files(count, kind)
-        for kind, count in contents.files.items()
-        if count and kind not in expected
-    ]
+    counted += [_files(each.count, kind) for kind, each in listed.items() if each.count]
     sentence = (
         f"all files announced are here: {', '.join(counted)}"
         if counted
         else "no files were announced"
     )
-    return f"{sentence}; {', '.join(unchecked)} not announced by number" if unchecked else sentence
+    return "; ".join(filter(None, (sentence, unverified_words(unverified))))

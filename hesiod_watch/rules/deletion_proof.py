@@ -31,6 +31,7 @@ from hesiod_watch.core.minknow_checksums import NO_CHECKSUMS, MinknowChecksums
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
+from hesiod_watch.rules.completeness import unverified_words
 
 Dropped = Literal["upstream", "landing"]
 COPIES = 2
@@ -38,7 +39,7 @@ COPIES = 2
 SMALL = 1_000_000
 """Bytes up to which a file in landing is always kept, unless it is a data file."""
 DATA_SUFFIXES = (".fastq", ".fastq.gz", ".fq", ".fq.gz", ".fast5", ".pod5", ".bam")
-ALWAYS_KEPT = ("final_summary", "report_")
+ALWAYS_KEPT = ("final_summary", "report_", "output_hash_")
 """Beginnings of file names that stay in landing at any size, because people look for them."""
 NOTHING = "there is nothing to delete"
 """The only reason if no deletable file is left, or if there were only small files."""
@@ -91,6 +92,8 @@ class DeletionEvidence:
     blockers: tuple[str, ...] = ()  # flags that prevent a deletion, one sentence each
     moved: tuple[str, ...] = ()  # names added, removed or changed while evidence was gathered
     checksums: MinknowChecksums = NO_CHECKSUMS  # result of MinKNOW's own checksums of the cell
+    # Files by kind whose number nothing states: nothing says that all of them were ever here.
+    unverified: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +242,8 @@ def about_cell(evidence: DeletionEvidence) -> Iterator[str]:
     yield from evidence.blockers
     if not evidence.closed:
         yield "nothing says that all of the cell is here: neither its counts nor a person"
+    if evidence.unverified:
+        yield why_unverified(evidence.unverified)
     if not evidence.done_manifest:
         yield "its flag `done` names no manifest; it was made by hand, or by an earlier program"
     elif evidence.manifest != evidence.done_manifest:
@@ -254,6 +259,14 @@ def about_cell(evidence: DeletionEvidence) -> Iterator[str]:
         )
     if not evidence.recorded:
         yield "raw.json, which says what the cell consists of, is missing or empty"
+
+
+def why_unverified(unverified: Mapping[str, int]) -> str:
+    """Reason against deleting any file of a cell with files that are not verified."""
+    return (
+        f"{unverified_words(unverified)}, and no person accepted them (a person who has counted"
+        " them replaces the cell's flag `synced` by an empty one)"
+    )
 
 
 def _about_checksums(evidence: DeletionEvidence) -> Iterator[str]:

@@ -168,6 +168,8 @@ def _cell_evidence(cell: Cell, now: datetime) -> Iterator[str]:
         yield f"counted: {cell.completeness.why}"
         for summary in cell.completeness.summaries:
             yield f"{summary.name}: {summary.problem or 'read in full'}"
+    for each in cell.completeness.evidence if cell.completeness else ():
+        yield f"seen in its files: {each}"
     arriving = cell.arriving
     if cell.results and stage_of(cell) is Stage.INCOMPLETE:
         yield f"ingested so far: {', '.join(_amounts(cell.results))}"

@@ -18,7 +18,7 @@ from hesiod_watch.rules.attention import continues, overdue_words, resolved_word
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
 from hesiod_watch.rules.events import CELL_OVERDUE, CELL_OVERDUE_ENDED, Event
 from hesiod_watch.rules.run_types import UNKNOWN
-from hesiod_watch.rules.stages import by_hand, stage_of, why_stage
+from hesiod_watch.rules.stages import by_hand, stage_of, unverified, why_stage
 
 RUN = "{run}"
 """Placeholder for the run's name in a pattern of addresses."""
@@ -91,6 +91,8 @@ def _cell_ready(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator
     elif cell and _unproven(cell):
         why = f"but its data are not complete: {_unproven(cell)}"
         yield f"{_named(event)} has been sequenced, {why}."
+    elif not wrong and cell and (but := unverified(cell)):
+        yield f"{_named(event)} has been sequenced. All files announced are here; {display(but)}."
     elif not wrong:
         yield f"{_named(event)} has been sequenced, and all its data are here."
     if wrong:
@@ -105,7 +107,9 @@ def _all_cells_run(event: Event, snapshot: Snapshot, cell: Cell | None) -> Itera
     wrong = any(finding_of(each).said for each in cells)
     how = "ended, but not all data are proven to be here" if unproven else "been sequenced"
     but = ", but MinKNOW's checksums show damaged or missing files" if wrong else ""
-    fine = "" if unproven or wrong else ", and all data are here"
+    all_verified = not any(map(unverified, cells))
+    here = "all data are here" if all_verified else "all files announced are here"
+    fine = "" if unproven or wrong else f", and {here}"
     yield f"{number} of the run {display(snapshot.run)} {have} {how}{but}{fine}."
     cells.sort(key=lambda each: not _unproven(each))
     yield _listed("", [f"{display(str(each.id))}: {stage_of(each)}{_but(each)}" for each in cells])
@@ -113,6 +117,7 @@ def _all_cells_run(event: Event, snapshot: Snapshot, cell: Cell | None) -> Itera
 
 def _cell_done(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
     accepted = f" It was {display(by_hand(cell))}." if cell and by_hand(cell) else ""
+    accepted += f" {display(unverified(cell))}." if cell and unverified(cell) else ""
     if cell and (wrong := finding_of(cell).said):
         damaged = "but some of its files are damaged or missing"
         yield f"{_named(event)} is processed and reported, {damaged}.{accepted}"
@@ -266,7 +271,8 @@ def _unproven(cell: Cell) -> str:
 
 
 def _but(cell: Cell) -> str:
-    return f"; {_unproven(cell)}" if _unproven(cell) else ""
+    words = _unproven(cell) or display(unverified(cell))
+    return f"; {words}" if words else ""
 
 
 def _listed(title: str, lines: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from hesiod_watch.core.records import why_in
 from hesiod_watch.core.results import BackupRecord
 from hesiod_watch.core.text import number_of
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
+from hesiod_watch.rules.completeness import unverified_words
 from hesiod_watch.rules.late_data import late_words
 from hesiod_watch.rules.settling import settling_words
 
@@ -63,6 +64,14 @@ def sync_under_way(snapshot: Snapshot) -> bool:
 def by_hand(cell: Cell) -> str:
     """Return what is wrong with a cell that was accepted as complete by a person; else ""."""
     return cell.completeness.by_hand if cell.completeness and stage_of(cell) in ACCEPTABLE else ""
+
+
+def unverified(cell: Cell) -> str:
+    """Return which files of a cell are not verified; "" if none, or if a person accepted it."""
+    if by_hand(cell):
+        return ""
+    found = cell.completeness.unverified if cell.completeness else cell.unverified
+    return unverified_words(found)
 
 
 def why_stage(cell: Cell) -> str:

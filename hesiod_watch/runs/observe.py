@@ -226,6 +226,9 @@ def _cell(
         if results and not cell_flags.aborted:
             observed = replace(observed, late_data=find_late_data(directory, results))
         return _with_copies(observed, listing, look.judge, output)
+    if cell_flags.synced:
+        unverified = completeness.recorded_unverified(listing.synced_record(cell.stem))
+        observed = replace(observed, unverified=unverified) if unverified else observed
     if cell_flags.aborted or cell_flags.failed:
         return observed
     if cell_flags.claims:

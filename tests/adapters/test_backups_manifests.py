@@ -22,7 +22,8 @@ from hesiod_watch.remote.backup.manifests import (
     sources_of,
     write_raw,
 )
-from hesiod_watch.remote.backup.minknow_hashes import compare, parse
+from hesiod_watch.remote.backup.minknow_hashes import compare
+from hesiod_watch.runs.minknow.output_hash import parse_output_hash
 
 CELL = CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")
 NAMES = ("pod5/a.pod5", "#x", " b\n", "-c", "\udcff.txt", "fastq_pass/barcode01/ä.fastq")
@@ -230,7 +231,7 @@ def test_paths_of_hashes() -> None:
         f"{'a' * 64},{path}\n"
         for path in (f"data/{CELL.name}/x", "./y", f"C:\\data\\{CELL.name}\\z")
     )
-    assert set(parse(text, CELL, {"x", "y", "z"})) == {"x", "y", "z"}
+    assert set(parse_output_hash(text, CELL, {"x", "y", "z"})) == {"x", "y", "z"}
 
 
 @pytest.mark.parametrize(
@@ -261,7 +262,9 @@ def test_paths_of_hashes() -> None:
 def test_invalid_rows(row: str) -> None:
     """A row without a SHA-256, or with a path outside the cell, is counted; no file is absent."""
     skipped: list[str] = []
-    found = parse(f"file_hash,file_path\n{row}\n{'b' * 64},y\n", CELL, {"y"}, skipped.append)
+    found = parse_output_hash(
+        f"file_hash,file_path\n{row}\n{'b' * 64},y\n", CELL, {"y"}, skipped.append
+    )
     assert found == {"y": {"b" * 64}}
     assert len(skipped) == 1
 

@@ -28,7 +28,7 @@ CELLS: dict[str, tuple[dict[DataKind, int], Verdict, str]] = {
         {FASTQ: 3, FAST5: 3, POD5: 2},
         Verdict.PROVEN,
         "all files announced are here: 3 FASTQ files, 3 FAST5 files; "
-        "2 POD5 files not announced by number",
+        "2 POD5 files not verified: MinKNOW states no number that can be compared",
     ),
     f"simple_missing_file/20190710_LOCALTEST_00missingfile/{TESTLIB}": (
         {FASTQ: 2, FAST5: 1},
@@ -44,13 +44,13 @@ CELLS: dict[str, tuple[dict[DataKind, int], Verdict, str]] = {
         {FASTQ: 48, FAST5: 49, BAM: 49},
         Verdict.PROVEN,
         "all files announced are here: 48 FASTQ files, 49 FAST5 files; "
-        "49 BAM files not announced by number",
+        "49 BAM files not verified: MinKNOW states no number that can be compared",
     ),
     f"barcoded_bam/{BAMS}20221104_1306_1G_PAM78534_6623d643": (
         {FASTQ: 48, FAST5: 49, BAM: 49},
         Verdict.PROVEN,
         "all files announced are here: 48 FASTQ files, 49 FAST5 files; "
-        "49 BAM files not announced by number",
+        "49 BAM files not verified: MinKNOW states no number that can be compared",
     ),
     "flongle_pod5/20231107_MIN2_26171SS/26171SS0001L02/20231108_1411_MN32284_AOZ898_35873099": (
         {FASTQ: 33, POD5: 38},

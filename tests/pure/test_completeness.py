@@ -134,7 +134,7 @@ def by_hand(**counts: int | str) -> FinalSummary:
             {FASTQ: 2, POD5: 1, BAM: 2},
             Verdict.PROVEN,
             "all files announced are here: 2 FASTQ files; "
-            "1 POD5 file, 2 BAM files not announced by number",
+            "1 POD5 file, 2 BAM files not verified: MinKNOW states no number that can be compared",
             id="kinds without a number",
         ),
         pytest.param(

@@ -7,6 +7,7 @@ thread. Only the files to delete must be readable.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,6 +21,7 @@ from hesiod_watch.core.model import CellId
 from hesiod_watch.core.ownership import CellFlags
 from hesiod_watch.core.results import BackupRecord, DoneRecord
 from hesiod_watch.remote.backup.manifests import manifest_md5, read_raw
+from hesiod_watch.remote.backup.minknow_hashes import read_output_hashes
 from hesiod_watch.remote.sequencer import deletion_list
 from hesiod_watch.rules import completeness, late_data
 from hesiod_watch.rules.checksum_findings import finding_in, problem_of
@@ -31,6 +33,7 @@ from hesiod_watch.rules.deletion_proof import (
     ProofLimits,
     about_cell,
     prove,
+    why_unverified,
 )
 from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs import cell_files, flags, minknow
@@ -46,6 +49,8 @@ def examine_cell(
 ) -> DeletionProof | DeletionRefused:
     """Gather evidence about the job's cell and judge it. Raises as `gather_evidence`."""
     limits = ProofLimits(fresh=timedelta(seconds=job.config.backup.fresh))
+    if unverified := find_unverified(job):  # hours of reading would not change that
+        return DeletionRefused((why_unverified(unverified),))
     return prove(gather_evidence(job, there, stop=stop), limits, clock())
 
 
@@ -155,7 +160,28 @@ def _with_flags(job: Job, evidence: DeletionEvidence) -> DeletionEvidence:
             *find_blockers(listing, stem, job.judge),
             *((late_data.said(late),) if late else ()),
         ),
+        unverified=find_unverified(job),
     )
+
+
+def find_unverified(job: Job) -> dict[str, int]:
+    """Files of the job's cell by kind whose number nothing states; empty if a person accepted them.
+
+    The files are those of raw.json, because a strip may have removed some. Raises as `read_raw`.
+    """
+    cell = job.the_cell
+    listing = flags.read_flags(job.pipeline)
+    done = DoneRecord.of(listing.cell(cell.stem, job.judge).done)
+    if listing.accepted(cell.stem) or (done.completeness and done.completeness.by_hand):
+        return {}
+    names = read_raw(job.output / cell.library / cell.name).files
+    try:
+        summaries = minknow.read_summaries(job.cell_dir)
+        here = os.listdir(job.cell_dir.descriptor)
+        named = read_output_hashes(job.run.opened(), cell, here).sha256
+    except OSError:
+        summaries, named = (), {}
+    return completeness.unverified_files(minknow.contents_of(names, summaries, named))
 
 
 def _closed(job: Job, cell: CellFlags) -> str:

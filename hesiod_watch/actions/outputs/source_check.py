@@ -94,7 +94,7 @@ def _difference(
     if found.unchanged_since(piece.entry) or not piece.text_crc32:
         return ""
     try:
-        same = reread(found, piece)
+        same = reread(found, cell_dir, piece)
     except TemporaryError:
         raise
     except HesiodError as error:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from hesiod_watch.actions import Job, file_system_time
 from hesiod_watch.core import naming
-from hesiod_watch.core.cell_contents import CellContents
+from hesiod_watch.core.cell_contents import NAMED, CellContents, NamedFiles
 from hesiod_watch.core.errors import BadSource, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.system_errors import translate, translated
 from hesiod_watch.core.times import rested, time_at
-from hesiod_watch.fastq.model import Output
+from hesiod_watch.fastq.model import Output, Written
 from hesiod_watch.rules.settling import QUIET, has_settled
 from hesiod_watch.runs import minknow
 
@@ -94,6 +94,26 @@ def _digest(source: FileEntry) -> int:
         "utf-8", "surrogateescape"
     )
     return int.from_bytes(hashlib.sha256(text).digest())
+
+
+def equal_sources(written: Iterable[Written]) -> NamedFiles:
+    """Sources that have the same reads as another source of the cell, as the journal knows them.
+
+    Two texts of equal length, CRC-32, reads and bases are equal. Empty files are not compared, nor
+    are files that version 0.1.0 read, because it recorded no CRC-32.
+    """
+    first: dict[tuple[int, int, int, int], str] = {}
+    equal: dict[tuple[int, int, int, int], list[str]] = {}
+    for piece in (piece for output in written for piece in output.pieces):
+        key = (piece.text_bytes, piece.text_crc32, piece.reads, piece.bases)
+        if not piece.reads or not piece.text_bytes:
+            continue
+        if key in first:
+            equal.setdefault(key, [first[key]]).append(piece.source)
+        else:
+            first[key] = piece.source
+    names = [name for group in equal.values() for name in group]
+    return NamedFiles(len(names), tuple(map(naming.display, names[:NAMED])))
 
 
 def finished_sources(

@@ -9,9 +9,7 @@ outside the cell, is counted and skipped. It never makes a file differ or be abs
 from __future__ import annotations
 
 import csv
-import io
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -19,13 +17,10 @@ from hesiod_watch.core.errors import HesiodError
 from hesiod_watch.core.file_entry import file_sizes
 from hesiod_watch.core.minknow_checksums import MinknowChecksums, twin_of
 from hesiod_watch.core.model import CellId
-from hesiod_watch.core.naming import display, looks_like_cell
+from hesiod_watch.core.naming import display
 from hesiod_watch.host.files import OpenDirectory, checksums, chunks
 from hesiod_watch.runs import cell_files
-
-LARGEST = 256 << 20
-_NAME = re.compile(r"output_hash_.*\.csv", re.DOTALL)
-_SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
+from hesiod_watch.runs.minknow.output_hash import LARGEST_FILE, is_output_hash, parse_output_hash
 
 
 @dataclass(frozen=True)
@@ -67,18 +62,18 @@ def read_output_hashes(
     `names` are the cell's regular files.
     """
     names = set(names)
-    files = sorted(name for name in names if "/" not in name and _NAME.fullmatch(name))
+    files = sorted(name for name in names if "/" not in name and is_output_hash(name))
     sha256: dict[str, frozenset[str]] = {}
     skipped: list[str] = []
     problem = ""
     for name in files:
         try:
             with cell_files.opened(directory, cell, name) as descriptor:
-                text = b"".join(chunks(descriptor, LARGEST + 1))
-            if len(text) > LARGEST:
-                problem = f"{display(name)} is larger than {LARGEST} bytes and was not used"
+                text = b"".join(chunks(descriptor, LARGEST_FILE + 1))
+            if len(text) > LARGEST_FILE:
+                problem = f"{display(name)} is larger than {LARGEST_FILE} bytes and was not used"
                 continue
-            digests_by_name = parse(
+            digests_by_name = parse_output_hash(
                 text.decode("utf-8-sig", "surrogateescape"), cell, names, skipped.append
             )
         except (OSError, csv.Error) as error:
@@ -87,40 +82,6 @@ def read_output_hashes(
         for named, digests in digests_by_name.items():
             sha256[named] = sha256.get(named, frozenset()) | digests
     return OutputHashes(tuple(files), sha256, len(skipped), problem)
-
-
-def parse(
-    text: str, cell: CellId, names: set[str], skip: Callable[[str], None] = lambda path: None
-) -> dict[str, frozenset[str]]:
-    """SHA-256 by name relative to the cell; `skip` is called with the path of each other row.
-
-    Paths may begin with the run, the library and the cell, or not. Raises csv.Error.
-    """
-    found: dict[str, frozenset[str]] = {}
-    for row in csv.DictReader(io.StringIO(text, newline="")):
-        path, digest = row.get("file_path") or "", (row.get("file_hash") or "").lower()
-        relative = path if path in names else _relative(path, cell)
-        # A row with too few columns is truncated; one with too many is split at the wrong places.
-        # In both, the path may be wrong too.
-        if None in row or None in row.values() or not relative or not _SHA256.fullmatch(digest):
-            skip(path)
-        else:
-            found[relative] = found.get(relative, frozenset()) | {digest}
-    return found
-
-
-def _relative(path: str, cell: CellId) -> str:
-    """Convert a path of MinKNOW to one relative to the cell; "" for a path outside the cell."""
-    parts = path.replace("\\", "/").split("/")
-    if "\0" in path or ".." in parts or not parts[-1]:
-        return ""
-    if cell.name in parts:
-        parts = parts[parts.index(cell.name) + 1 :]
-    elif (
-        not parts[0] or parts[0].endswith(":") or any(looks_like_cell(part) for part in parts[:-1])
-    ):
-        return ""  # an absolute path, or a path through another cell
-    return "/".join(part for part in parts if part not in ("", "."))
 
 
 def compare(
@@ -139,7 +100,7 @@ def compare(
     try:
         directory = run.opened()
         with cell_files.holder(directory, cell, "x") as (inner, _):
-            files = tuple(sorted(filter(_NAME.fullmatch, os.listdir(inner))))
+            files = tuple(sorted(filter(is_output_hash, os.listdir(inner))))
         if not files:
             return MinknowChecksums()
         sizes = file_sizes(cell_files.entries(directory, cell))

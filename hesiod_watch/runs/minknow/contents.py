@@ -6,28 +6,27 @@ Data without a final_summary are reported, too.
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from hesiod_watch.core.cell_contents import CellContents, DataKind, FinalSummary
 from hesiod_watch.core.naming import display, is_final_summary, natural_key
 from hesiod_watch.core.system_errors import NotRegularFile
 from hesiod_watch.host.files import OpenDirectory, read_head
+from hesiod_watch.rules.completeness import announced
+from hesiod_watch.runs.minknow.file_numbers import FileNumbers
 from hesiod_watch.runs.minknow.layout import (
     ALL_KINDS,
+    INDEX_SUFFIX,
     DataFile,
     data_directories,
     data_entries,
     data_file,
+    kind_of,
 )
+from hesiod_watch.runs.minknow.output_hash import ListedNames, is_output_hash, read_listed_names
 from hesiod_watch.runs.minknow.summary import SUMMARY_MAX_BYTES, parse_summary
-
-# The last id before the number:
-# …_{protocol 8}_{acquisition 8}_{n}, …_{acquisition 8}_{n}, {flow cell}_{40 digits}_{n}
-_ACQUISITION = re.compile(r"(?:.*_)?([0-9a-f]{40}|[0-9a-f]{8})_[0-9]", re.DOTALL)
-_SHORT_IDS_IN_NAME = re.compile(r"_([0-9a-f]{8})(?=[_.])")
 
 
 def _summary_entries(cell_dir: OpenDirectory) -> list[tuple[str, os.stat_result]]:
@@ -137,27 +136,35 @@ def read_contents(
     """
     counts: Counter[DataKind] = Counter()
     left_out: list[str] = []
-    beginnings: set[str] = set()
+    numbers = FileNumbers()
     summaries: tuple[FinalSummary, ...] = ()
     problem = ""
     try:
         # Summaries first: MinKNOW writes them last, so the announced files exist before the count.
         summaries = read_summaries(cell_dir)
         directories = data_directories(cell_dir, ALL_KINDS, left_out)
+        hash_files = (
+            sorted(filter(is_output_hash, os.listdir(cell_dir.descriptor))) if summaries else []
+        )
     except OSError as error:
         if on_fastq:
             raise
         return CellContents(
             summaries, readable=False, problem=_unreadable(cell_dir, cell_dir, error)
         )
+    unstated = set(DataKind) - {DataKind.BAI} - announced(summaries).keys()
+    listed = read_listed_names(cell_dir, hash_files, unstated) if hash_files and unstated else None
+    indexes = any("bai_files_in_final_dest" in summary.values for summary in summaries)
     for directory in directories:
         seen = on_fastq if directory.kind is DataKind.FASTQ else None
         try:
-            for barcode, entry in data_entries(directory, left_out):
-                counts[directory.kind] += 1
-                # A million names have only a few different beginnings; only these are matched.
-                beginning, _, number = entry.name.rpartition("_")
-                beginnings.add(f"{beginning}_{number[:1]}")
+            for barcode, entry in data_entries(directory, left_out, indexes=indexes):
+                kind = DataKind.BAI if entry.name.endswith(INDEX_SUFFIX) else directory.kind
+                counts[kind] += 1
+                numbers.add(kind, directory.name, barcode, entry.name)
+                if listed:
+                    place = f"{directory.name}/{barcode}" if barcode else directory.name
+                    listed.see(kind, f"{place}/{entry.name}")
                 if seen:
                     seen(data_file(directory, barcode, entry))
         except OSError as error:
@@ -166,9 +173,33 @@ def read_contents(
             problem = problem or _unreadable(cell_dir, directory.opened, error)
     if problem:
         return CellContents(summaries, dict(counts), readable=False, problem=problem)
-    acquisitions = frozenset(filter(None, map(acquisition_in, beginnings)))
-    unsummarised = _unsummarised(acquisitions, summaries)
-    return CellContents(summaries, dict(counts), unsummarised, problem=_left_out_sentence(left_out))
+    found = numbers.judge(cell_dir.path.name, summaries)
+    return CellContents(
+        summaries,
+        dict(counts),
+        found.names,
+        listed.result() if listed else {},
+        found.unsummarised,
+        found.strangers,
+        bool(hash_files),
+        problem=_left_out_sentence(left_out),
+    )
+
+
+def contents_of(
+    names: Iterable[str], summaries: Sequence[FinalSummary], listed_names: Iterable[str]
+) -> CellContents:
+    """Contents of a cell with files of these names, relative to it, some of them listed by MinKNOW.
+
+    Only the number of files counts here; the names are not compared with each other.
+    """
+    counts: Counter[DataKind] = Counter()
+    listed = ListedNames(listed_names, set(DataKind) - announced(summaries).keys())
+    for name in names:
+        if kind := kind_of(name):
+            counts[kind] += 1
+            listed.see(kind, name)
+    return CellContents(tuple(summaries), dict(counts), listed=listed.result())
 
 
 def _unreadable(cell_dir: OpenDirectory, listed: OpenDirectory, error: OSError) -> str:
@@ -183,38 +214,6 @@ def _left_out_sentence(left_out: Sequence[str]) -> str:
     shown = ", ".join(display(name) for name in sorted(left_out, key=natural_key)[:3])
     more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
     return f"not counted, because links and special files are not followed: {shown}{more}"
-
-
-def acquisition_in(name: str) -> str:
-    """Acquisition id in a data file's name, 8 or 40 hex digits; "" if there is none."""
-    match = _ACQUISITION.match(name)
-    return match[1] if match else ""
-
-
-def _unsummarised(
-    acquisitions: Collection[str], summaries: Sequence[FinalSummary]
-) -> tuple[str, ...]:
-    """Acquisitions that have data and no summary; none in doubt.
-
-    A false one would block a finished cell for ever. A summary without ids (people write those)
-    covers everything. If the files name only one acquisition and no summary contains it, the ids
-    are not comparable (data were renamed or called again), and the counts alone decide.
-    """
-    known: set[str] = set()
-    for summary in summaries:
-        ids = [summary.acquisition, summary.values.get("protocol_run_id", "").replace("-", "")]
-        if not any(ids) and not summary.problem:
-            return ()
-        known.update(filter(None, ids), _SHORT_IDS_IN_NAME.findall(summary.name))
-    if summaries and len(acquisitions) == 1:
-        return ()
-    return tuple(
-        sorted(one for one in acquisitions if not any(_same_id(one, other) for other in known))
-    )
-
-
-def _same_id(one: str, other: str) -> bool:
-    return one.startswith(other) or other.startswith(one)
 
 
 def ont_report(cell_dir: OpenDirectory) -> str | None:

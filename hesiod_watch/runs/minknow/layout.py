@@ -35,6 +35,7 @@ _SUFFIXES: dict[DataKind, tuple[str, ...]] = {
     DataKind.POD5: (".pod5",),
     DataKind.BAM: (".bam",),
 }
+INDEX_SUFFIX = ".bam.bai"
 
 
 def is_data_directory_name(name: str) -> bool:
@@ -49,6 +50,16 @@ def holds_data(path: str) -> bool:
     if match is None or "/" in inner:
         return False
     return not inner or match[2] is not None or _PLAIN_BARCODE.fullmatch(inner) is not None
+
+
+def kind_of(name: str) -> DataKind | None:
+    """Kind of a data file, by its name relative to the cell; None for any other file."""
+    parts = name.split("/")
+    match = _DATA_DIRECTORY.fullmatch(parts[0])
+    if match is None or len(parts) not in (2, 3):
+        return None
+    kind = DataKind(match[1])
+    return kind if parts[-1].endswith(_SUFFIXES[kind]) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +114,18 @@ def data_directories(
 
 
 def data_entries(
-    directory: DataDirectory, left_out: list[str]
+    directory: DataDirectory, left_out: list[str], *, indexes: bool = False
 ) -> Iterator[tuple[str | None, os.DirEntry[str]]]:
     """Data files in `directory` and in its barcode directories, with the barcode; unsorted.
+
+    With `indexes`, also the index of each BAM file.
 
     Hidden names never count; this excludes the temporary files of copying programs. Links and
     special files do not count either; their names are appended to `left_out`. Raises OSError.
     """
     suffixes = _SUFFIXES[directory.kind]
+    if indexes and directory.kind is DataKind.BAM:
+        suffixes += (INDEX_SUFFIX,)
     barcodes = []
     with os.scandir(directory.opened.descriptor) as entries:
         for entry in entries:

@@ -14,7 +14,8 @@ from hesiod_watch.core.naming import display, is_final_summary, parse_cell
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.rules.completeness import announced
-from hesiod_watch.runs.minknow.contents import acquisition_in, read_summaries
+from hesiod_watch.runs.minknow.contents import read_summaries
+from hesiod_watch.runs.minknow.file_numbers import acquisition_in
 from hesiod_watch.runs.minknow.layout import (
     ALL_KINDS,
     data_directories,

@@ -17,6 +17,8 @@ from hesiod_watch.core.naming import display
 SUMMARY_MAX_BYTES = 1 << 20  # real ones have less than 2 kB
 
 _KINDS = frozenset(DataKind)
+_WITH_FALLBACK = frozenset({DataKind.FAST5, DataKind.POD5, DataKind.FASTQ, DataKind.BAM})
+"""Kinds whose number in the fallback folder follows the number in the final destination."""
 
 
 def parse_summary(data: bytes, name: str) -> FinalSummary:
@@ -67,14 +69,15 @@ def _is_whole(last: str) -> bool:
     """Whether a last line without a line end is complete.
 
     MinKNOW of 2020 wrote no final line end. The rest of a number may be missing, unless it is 0;
-    and any number of files in the fallback folder makes the cell incomplete anyway.
+    and any number of files in the fallback folder makes the cell incomplete anyway. A later MinKNOW
+    may end with another key. The number of files of a kind without a fallback number is compared
+    with the files, so half of a number makes the cell incomplete too.
     """
     last = last.strip()
-    return (
-        not last
-        or last.startswith("#")
-        or re.fullmatch(r"[a-z0-9]+_files_in_fallback=[0-9]+", last) is not None
-    )
+    if not last or last.startswith("#"):
+        return True
+    match = re.fullmatch(r"([a-z0-9]+)_files_in_(fallback|final_dest)=[0-9]+", last)
+    return match is not None and (match[2] == "fallback" or match[1] not in _WITH_FALLBACK)
 
 
 def _is_count(key: str) -> bool:
