@@ -11,6 +11,7 @@ the file system: a file may have its final name while it is copied.
 from __future__ import annotations
 
 from hesiod_watch.actions import Job, Outcome, file_system_time
+from hesiod_watch.core.cell_contents import Verdict
 from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.rules import completeness
 from hesiod_watch.rules.settling import QUIET, has_settled
@@ -25,9 +26,10 @@ def perform(job: Job) -> Outcome:
     """
     cell = job.the_cell
     found = job.snapshot.cell(cell) if job.snapshot else None
-    if found and found.completeness:
-        verdict, changed = found.completeness, found.unsettled_since
-    else:
+    verdict = found.completeness if found else None
+    changed = found.unsettled_since if found else None
+    # A comparison with MinKNOW's checksums that failed counts only while it is required.
+    if verdict is None or verdict.verdict is Verdict.DAMAGED:
         verdict = completeness.judge(minknow.read_contents(job.cell_dir))
         changed = minknow.changed_after_summary(job.cell_dir)
     if not verdict.proven:

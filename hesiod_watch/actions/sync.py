@@ -12,11 +12,15 @@ again.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from hesiod_watch.actions import Job, Outcome
 from hesiod_watch.actions.attempt import attempt_at
+from hesiod_watch.actions.compare_checksums import require_agreement
 from hesiod_watch.actions.outputs.progress import ProgressReporter
 from hesiod_watch.config import UpstreamSettings
+from hesiod_watch.core.action_kinds import CHECKSUMS
 from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import CellId
@@ -27,6 +31,7 @@ from hesiod_watch.remote.backup.manifests import RawManifest, write_raw
 from hesiod_watch.remote.sequencer.copy_cell import CopyResult, copy_cell
 from hesiod_watch.remote.sequencer.listing import UpstreamRun, list_upstream
 from hesiod_watch.rules import completeness
+from hesiod_watch.rules.plan import comparison_due
 from hesiod_watch.runs import flags, minknow
 from hesiod_watch.runs.observe import COPYING_FILE
 
@@ -135,6 +140,15 @@ def _record(job: Job, cell: CellId, copied: CopyResult) -> None:
     if not verdict.proven:
         job.log().line(f"{cell}: the same as upstream, but not complete: {verdict.why}")
         return
+    if verdict.output_hashes and job.config.processing.checksums == "require":
+        last = flags.read_flags(job.pipeline).attempt(flags.checksums(cell.stem), job.judge)
+        if comparison_due(last, datetime.now(UTC)) > datetime.now(UTC):
+            return
+        try:
+            require_agreement(replace(job, action=CHECKSUMS.name, cell=cell))
+        except (FlagExists, PermanentError) as error:
+            job.log().line(f"{cell}: the same as upstream, but not complete: {error}")
+            return
     # Both sides have just been read in full, so the manifest needs no further reading.
     write_raw(
         job.output / cell.library / cell.name,

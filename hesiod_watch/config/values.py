@@ -245,6 +245,13 @@ class ProcessingSettings:
     third, 30 times before each later one.
     """
 
+    checksums: Literal["report", "require"] = "report"
+    """What MinKNOW's own checksums (`output_hash_*.csv`) decide. `report`: a file that differs or
+    is absent is reported, and no data of its cell are deleted. `require`: in addition, such a cell
+    is not complete until it is mended or a person accepts it. Every named file is then read once
+    more.
+    """
+
 
 @dataclass(frozen=True, slots=True)
 class ReportSettings:
@@ -337,6 +344,7 @@ class Config:
         return Policy(
             local=self.local,
             grace=processing.grace,
+            require_checksums=processing.checksums == "require",
             attempts_per_day=processing.attempts_per_day,
             attempt_pauses=tuple(processing.attempt_pause * factor for factor in (1, 5, 30)),
             ingest_interval=processing.ingest_interval if processing.ingest else None,

@@ -43,6 +43,9 @@ _FAILED_OR_ABORTED = frozenset({"failed", "aborted"})
 
 NEW_RUN = ActionKind("new-run", "new_run", ActionMode.SHORT)
 SYNCED = ActionKind("synced", "mark_synced", ActionMode.SHORT, needs_cell=True)
+CHECKSUMS = ActionKind(
+    "checksums", "compare_checksums", ActionMode.REPEATED, "workers", needs_cell=True
+)
 PROCESS = ActionKind(
     "process",
     "process",
@@ -68,6 +71,6 @@ TELL = ActionKind("tell", "queue_messages", ActionMode.SHORT, stopped_by=frozens
 # Two at once, with their own slots: delivery and work on data never wait for each other.
 NOTIFY = ActionKind("notify", "deliver_messages", ActionMode.WORKER, 2, stopped_by=frozenset())
 
-_ON_DATA = (NEW_RUN, SYNCED, PROCESS, INGEST, SYNC, REPORT, BACKUP, VERIFY)
+_ON_DATA = (NEW_RUN, SYNCED, CHECKSUMS, PROCESS, INGEST, SYNC, REPORT, BACKUP, VERIFY)
 ACTIONS = {kind.name: kind for kind in (*_ON_DATA, GIVE_UP, DELETABLE, STRIP, TELL, NOTIFY)}
 """Every action by its name, in the order in which commands list them."""

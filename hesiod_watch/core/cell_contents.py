@@ -95,6 +95,7 @@ class Verdict(StrEnum):
     SHORT = "short"  # fewer files in the landing area than announced
     OVER = "over"  # more files in the landing area than announced
     FALLBACK = "fallback"  # MinKNOW could not deliver some files; they are on the sequencer
+    DAMAGED = "damaged"  # the counts agree, and MinKNOW's checksums do not
     PROVEN = "proven"
     BY_HAND = "by-hand"  # not proven, but accepted as complete by a person
 

@@ -62,6 +62,7 @@ class MinknowChecksums:
     absent: tuple[str, ...] = ()  # files named by MinKNOW and never seen in the cell
     repacked: tuple[str, ...] = ()  # absent files whose compressed or unpacked form is in the cell
     not_compared: int = 0  # files in the cell that were not read for this comparison
+    unnamed: int = 0  # data files in the cell that MinKNOW's checksums do not name
     rows_skipped: int = 0  # rows without a file of this cell or without a SHA-256
     problem: str = ""  # why an output_hash file could not be used
 
@@ -94,6 +95,8 @@ class MinknowChecksums:
         )
         if self.not_compared:
             parts.append(f"{number_of(self.not_compared, 'file')} not compared yet")
+        if self.unnamed:
+            parts.append(f"{number_of(self.unnamed, 'data file')} without a checksum")
         return f"{self._title}: {'; '.join([*parts, *self._left_out()])}"
 
     def lines(self) -> Iterator[str]:
@@ -138,8 +141,9 @@ class MinknowChecksums:
         files, differing, absent, repacked = (
             _names(record.get(key)) for key in ("files", "differing", "absent", "repacked")
         )
-        agreeing, not_compared, skipped = (
-            _count(record.get(key)) for key in ("agreeing", "not_compared", "rows_skipped")
+        agreeing, not_compared, unnamed, skipped = (
+            _count(record.get(key))
+            for key in ("agreeing", "not_compared", "unnamed", "rows_skipped")
         )
         problem = record.get("problem")
         return cls(
@@ -149,6 +153,7 @@ class MinknowChecksums:
             absent,
             repacked,
             not_compared,
+            unnamed,
             skipped,
             problem if isinstance(problem, str) else "",
         )

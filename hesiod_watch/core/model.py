@@ -105,6 +105,7 @@ class Cell:
     # reads, bases, n50, mean_q; preliminary while the cell runs
     results: Mapping[str, object] = field(default_factory=dict)
     # For each kind of work: the last attempt, or the one under way.
+    checksums: Attempt | None = None  # comparing it with MinKNOW's checksums before `synced`
     backup: Attempt | None = None  # copying it to the backups
     verification: Attempt | None = None  # reading its copies
     deletable: Attempt | None = None  # marking it on its upstream as safe to delete
@@ -240,6 +241,8 @@ class Policy:
     local: bool = True  # take up runs that a sequencer writes into the landing area itself
     # Grace period after a final_summary: an incomplete cell is reported when it is over.
     grace: float = 3600.0
+    # Whether a cell is complete only if it agrees with MinKNOW's checksums, where there are any.
+    require_checksums: bool = False
     attempts_per_day: int = 3  # claims of one cell in 24 hours before the cell fails
     # From the death of a worker to the next attempt at its cell, by the number of attempts in 24
     # hours; the last one counts for all later attempts.

@@ -144,6 +144,13 @@ class AttemptEnd(WorkRecord):
 
 
 @dataclass(frozen=True)
+class ChecksumsRecord(WorkRecord):
+    """Result of comparing a cell with MinKNOW's checksums before it counts as complete."""
+
+    finding: ChecksumFinding = NO_FINDING
+
+
+@dataclass(frozen=True)
 class BackupRecord(WorkRecord):
     """Result of backing up a cell: its verified copies."""
 
@@ -221,6 +228,7 @@ class DoneRecord(WorkRecord):
     counted: str = ""  # sentence about the count of the files
     completeness: Completeness | None = None
     finding: ChecksumFinding = NO_FINDING
+    compared: str = ""  # sentence about MinKNOW's checksums; "": MinKNOW wrote none
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,9 +58,10 @@ STATES: Mapping[str, PageState] = {
     "short": PageState("bad", "Files are missing"),
     "fallback": PageState("bad", "Files were left behind on the sequencer"),
     "unreadable": PageState("bad", "The final summary cannot be read"),
+    "damaged": PageState("bad", "MinKNOW's checksums show damaged or missing files"),
     "running": PageState("busy", "Still running: these numbers will grow"),
 }
-DAMAGED = PageState("bad", "MinKNOW's checksums show damaged or missing files")
+DAMAGED = STATES["damaged"]
 UNVERIFIED = PageState("warn", "Every announced file is here; other files are not verified")
 _NO_STATE = PageState("none", "Completeness is not known")
 

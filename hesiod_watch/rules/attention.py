@@ -151,6 +151,11 @@ def steps(snapshot: Snapshot, cell: Cell) -> Iterator[str]:
             f"make sure that the user of hesiod-watch can read all of {landing} "
             "(permissions, disk, mount)"
         )
+    if found.verdict is Verdict.DAMAGED:
+        yield (
+            f"copy the named files again from the sequencer into {landing}; "
+            f"then hesiod-watch perform checksums {snapshot.run} {cell.id}"
+        )
     if found.fallback:
         yield (
             "find the files in MinKNOW's fallback folder on the sequencer, "
@@ -187,7 +192,9 @@ def _when_to_accept(cell: Cell) -> str:
         return (
             f"last: when all files are here, or are lost, accept the cell as complete ({found.why})"
         )
-    if any(each.found < each.expected for each in found.shortfalls):
+    if found.verdict is Verdict.DAMAGED or any(
+        each.found < each.expected for each in found.shortfalls
+    ):
         return (
             f"last: if the files are lost, accept the cell as complete without them ({found.why})"
         )

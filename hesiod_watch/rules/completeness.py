@@ -36,6 +36,7 @@ from hesiod_watch.core.cell_contents import (
     Verdict,
 )
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.ownership import Attempt
 from hesiod_watch.core.text import number_of
 
 _KINDS = frozenset(DataKind)
@@ -233,6 +234,13 @@ def with_equal_files(found: Completeness, equal: NamedFiles) -> Completeness:
     verdict = Verdict.OVER if found.proven else found.verdict
     words = why if found.proven else f"{found.why}; {why}"
     return replace(found, verdict=verdict, why=words, evidence=(*found.evidence, why))
+
+
+def with_comparison(found: Completeness, compared: Attempt) -> Completeness:
+    """Return the verdict on a cell whose comparison with MinKNOW's checksums has ended so."""
+    if not found.proven or compared.outcome != "failed":
+        return found
+    return replace(found, verdict=Verdict.DAMAGED, why=compared.why)
 
 
 def accept(found: Completeness) -> Completeness:

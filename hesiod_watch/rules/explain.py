@@ -158,6 +158,8 @@ def _cell_evidence(cell: Cell, now: datetime) -> Iterator[str]:
         yield f"claim {claim.epoch} by {owner}: {claim.liveness}{released}{evidence}"
     if counted := DoneRecord.of(flags.done).counted:
         yield f"counted: {counted}"
+    if compared := DoneRecord.of(flags.done).compared:
+        yield f"compared when it was processed: {compared}"
     if flags.synced and (flags.accepted or by_hand(cell)):
         yield "flag synced: accepted as complete by a person"
     elif flags.synced:
@@ -265,6 +267,11 @@ def _cell_next(snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime) ->
             )
         if settling_words(cell):
             return "it is processed when its files have been unchanged for a minute"
+        if cell.completeness and cell.completeness.verdict is Verdict.DAMAGED:
+            return (
+                "nothing, until its files agree with MinKNOW's checksums "
+                "(processing.checksums: require); they are compared again within an hour"
+            )
         if cell.completeness and cell.completeness.verdict is not Verdict.RUNNING:
             return (
                 "its files are counted again every minute or sooner; "

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from hesiod_watch.core.model import Cell, Snapshot, Stage
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Flag
+from hesiod_watch.core.results import DoneRecord
 from hesiod_watch.core.text import number_of
 from hesiod_watch.rules.attention import continues, overdue_words, resolved_words, steps
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
@@ -124,6 +125,8 @@ def _cell_done(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[
         yield _damaged(event, wrong)
     else:
         yield f"{_named(event)} is processed, checked and reported.{accepted}"
+        if cell and (compared := DoneRecord.of(cell.flags.done).compared):
+            yield f"{display(compared)}."
     if cell and (numbers := _numbers(cell)):
         yield numbers
 

@@ -11,9 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from hesiod_watch.core.action_kinds import GIVE_UP, INGEST, NEW_RUN, PROCESS, REPORT, SYNC, SYNCED
+from hesiod_watch.core.action_kinds import (
+    CHECKSUMS,
+    GIVE_UP,
+    INGEST,
+    NEW_RUN,
+    PROCESS,
+    REPORT,
+    SYNC,
+    SYNCED,
+)
+from hesiod_watch.core.cell_contents import Verdict
 from hesiod_watch.core.model import LOCAL, Action, Cell, Decision, Policy, Snapshot, Stage
-from hesiod_watch.core.ownership import Liveness, Owner
+from hesiod_watch.core.ownership import Attempt, Liveness, Owner
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import due_at, rested, time_of
 from hesiod_watch.rules import backup_schedule, delivery, retention
@@ -25,6 +35,7 @@ from hesiod_watch.rules.attempt_pauses import (
     pause_words,
 )
 from hesiod_watch.rules.attention import disagrees, grace_end, overdue, summary_time
+from hesiod_watch.rules.backup_schedule import ended_at
 from hesiod_watch.rules.liveness import unclear, under_way
 from hesiod_watch.rules.run_types import type_of, type_problem
 from hesiod_watch.rules.settling import QUIET, settles_at, settling_words
@@ -37,6 +48,8 @@ from hesiod_watch.rules.stages import (
     stage_of,
 )
 
+COMPARE_AGAIN = timedelta(hours=1)
+"""Time from a comparison with MinKNOW's checksums that failed to the next one."""
 WAIT_FOR_WORKER = 5.0
 """Seconds between two looks at a worker of another process: no event announces its end."""
 WAIT_FOR_FILES = (1.0, 60.0)
@@ -78,9 +91,17 @@ def want_synced(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
     if not snapshot.may_start(SYNCED) or snapshot.upstream != LOCAL:
         return
     for cell in at(snapshot, Stage.INCOMPLETE):
-        proven = cell.completeness and cell.completeness.proven
-        if cell.completeness and proven and cell.present and not settles_at(cell, now):
-            yield Action(SYNCED, snapshot.run, cell=cell.id, reason=cell.completeness.why)
+        found = cell.completeness
+        if not cell.present or not found or found.verdict not in (Verdict.PROVEN, Verdict.DAMAGED):
+            continue
+        if settles_at(cell, now):
+            continue
+        if policy.require_checksums and found.output_hashes:
+            if comparison_due(cell.checksums, now) <= now and not under_way(cell.checksums):
+                reason = "MinKNOW's checksums must agree before the cell is complete"
+                yield Action(CHECKSUMS, snapshot.run, cell=cell.id, reason=reason)
+        else:
+            yield Action(SYNCED, snapshot.run, cell=cell.id, reason=found.why)
 
 
 def want_process(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
@@ -245,6 +266,8 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> datetime | 
             shortest, longest = WAIT_FOR_FILES
             age = max(0.0, (now - written).total_seconds())
             times.append(now + timedelta(seconds=min(max(age / 4, shortest), longest)))
+        if cell.checksums and (again := comparison_due(cell.checksums, now)) > now:
+            times.append(again)
         if (end := grace_end(cell, policy, now)) and end > now:
             times.append(end + OVERDUE_AFTER)
         if settled_at := settles_at(cell, now):
@@ -263,6 +286,13 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> datetime | 
 
 
 # Helpers.
+
+
+def comparison_due(last: Attempt | None, now: datetime) -> datetime:
+    """Return when the next comparison with MinKNOW's checksums is due; it reads the whole cell."""
+    if last is None or last.outcome != "failed":
+        return now
+    return due_at(ended_at(last), now, COMPARE_AGAIN)
 
 
 def _is_lost(cell: Cell) -> bool:

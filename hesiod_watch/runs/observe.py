@@ -240,7 +240,16 @@ def _cell(
     contents = minknow.read_contents(directory) if since is not None else CellContents()
     verdict = completeness.judge(contents)
     changed = minknow.changed_after_summary(directory) if verdict.proven else None
-    observed = replace(observed, completeness=verdict, summary_since=since, unsettled_since=changed)
+    compared = listing.attempt(flags.checksums(cell.stem), look.judge)
+    if compared:
+        verdict = completeness.with_comparison(verdict, compared)
+    observed = replace(
+        observed,
+        completeness=verdict,
+        checksums=compared,
+        summary_since=since,
+        unsettled_since=changed,
+    )
     progress = _read_progress(results, COPYING_FILE) if look.syncing else None
     last = listing.attempt(flags.ingest(cell.stem), look.judge)
     return _arriving(replace(observed, progress=progress), directory, results, last)

@@ -12,6 +12,7 @@ from hesiod_watch.core.minknow_checksums import ChecksumFinding
 from hesiod_watch.core.results import (
     AttemptEnd,
     BackupRecord,
+    ChecksumsRecord,
     CopyRecord,
     DeliveryFailure,
     DeliveryRecord,
@@ -30,6 +31,7 @@ RESULTS: list[WorkRecord] = [
     AttemptEnd("the disk is full", False, TIME, "lib/cell"),
     AttemptEnd("killed", False, TIME, died=True),
     BackupRecord("m", (COPY,), FINDING),
+    ChecksumsRecord(FINDING),
     BackupRecord("m"),
     RunBackupRecord("digest"),
     VerificationRecord((COPY,), False, ("output: x: missing",), FINDING),
@@ -51,7 +53,7 @@ def test_results_survive_json(result: WorkRecord) -> None:
     assert type(result).from_record(json.loads(json.dumps(result.record()))) == result
 
 
-@pytest.mark.parametrize("kind", {type(result) for result in RESULTS})
+@pytest.mark.parametrize("kind", dict.fromkeys(map(type, RESULTS)))
 @pytest.mark.parametrize(
     "value",
     [

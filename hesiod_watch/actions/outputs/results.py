@@ -23,7 +23,7 @@ from hesiod_watch.actions.outputs.documents import (
 )
 from hesiod_watch.core.cell_contents import CellContents, Completeness
 from hesiod_watch.core.file_entry import FileEntry
-from hesiod_watch.core.minknow_checksums import MinknowChecksums
+from hesiod_watch.core.minknow_checksums import LONGEST, MinknowChecksums
 from hesiod_watch.core.ownership import Owner
 from hesiod_watch.core.results import DoneRecord
 from hesiod_watch.core.system_errors import translated
@@ -86,6 +86,7 @@ class CellResults:
             self.completeness.why,
             self.completeness,
             self.checksums.finding(iso_now()),
+            self.checksums.sentence[:LONGEST],
         )
 
     @classmethod

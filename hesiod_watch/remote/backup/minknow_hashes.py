@@ -20,6 +20,7 @@ from hesiod_watch.core.model import CellId
 from hesiod_watch.core.naming import display
 from hesiod_watch.host.files import OpenDirectory, checksums, chunks
 from hesiod_watch.runs import cell_files
+from hesiod_watch.runs.minknow.layout import kind_of
 from hesiod_watch.runs.minknow.output_hash import LARGEST_FILE, is_output_hash, parse_output_hash
 
 
@@ -49,6 +50,10 @@ class OutputHashes:
             absent=tuple(absent),
             repacked=tuple(name for name in absent if twin_of(name) in found),
             not_compared=len(present) - len(compared),
+            unnamed=sum(
+                kind_of(name) is not None and twin_of(name) not in self.sha256
+                for name in found.keys() - present
+            ),
             rows_skipped=self.rows_skipped,
             problem=self.problem,
         )

@@ -84,6 +84,7 @@ from hesiod_watch.runs.flags.names import (
     SYNC,
     aborted,
     backup,
+    checksums,
     deletable,
     died,
     done,

@@ -47,6 +47,9 @@ STAGE_MEANINGS = {
     "ingest.started": "ingest running",
     "ingest.done": "ingest succeeded",
     "ingest.failed": "ingest failed",
+    "checksums.started": "comparison with MinKNOW's checksums running",
+    "checksums.done": "every file that MinKNOW's checksums name agrees",
+    "checksums.failed": "a file differs from MinKNOW's checksums or is absent; the flag says which",
     "backup.started": "backup running",
     "backup.done": "every backup has a copy that was read back there and agrees",
     "backup.failed": "a backup has no copy that was read back; a retry follows",
@@ -138,6 +141,11 @@ NOTIFY = "notify"
 def ingest(stem: str) -> str:
     """Repeatable work: ingest a cell."""
     return f"{stem}.ingest"
+
+
+def checksums(stem: str) -> str:
+    """Repeatable work: compare a cell with MinKNOW's checksums."""
+    return f"{stem}.checksums"
 
 
 def backup(stem: str) -> str:
