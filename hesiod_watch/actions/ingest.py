@@ -24,18 +24,23 @@ from typing import Any
 
 from hesiod_watch.actions import Job, Outcome
 from hesiod_watch.actions.attempt import attempt_at
-from hesiod_watch.actions.outputs.documents import qc_document
 from hesiod_watch.actions.outputs.ingest_dir import open_ingest
 from hesiod_watch.actions.outputs.progress import ProgressReporter
 from hesiod_watch.actions.outputs.publication import own_directory
-from hesiod_watch.actions.outputs.results import QC, REPORT
 from hesiod_watch.actions.outputs.sources import (
     NewestFile,
     find_outputs,
     finished_sources,
     recent_damage_waits,
 )
+from hesiod_watch.actions.outputs.unfinished import (
+    damaged_names,
+    disappeared,
+    remember_lost,
+    unfinished_files,
+)
 from hesiod_watch.core.cell_contents import CellContents
+from hesiod_watch.core.errors import BadSource
 from hesiod_watch.core.ownership import Progress
 from hesiod_watch.core.records import loads
 from hesiod_watch.core.results import WorkRecord
@@ -44,7 +49,6 @@ from hesiod_watch.core.text import number_of
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Tally
 from hesiod_watch.host.files import directory, write_new
-from hesiod_watch.report.cell import render_cell
 from hesiod_watch.rules import completeness
 from hesiod_watch.runs import flags, minknow
 from hesiod_watch.runs.observe import INGEST_FILE
@@ -79,10 +83,17 @@ def _ingest(job: Job) -> None:
     def taking(tally: Tally) -> None:
         reporter.say(Progress("ingesting", tally.bytes_done, total, tally.reads, tally.bases))
 
+    bad: BadSource | None = None
+    taken = 0
     try:
         with open_ingest(job, cell_output) as ingest:
-            with recent_damage_waits(job):
-                taken = ingest.take(outputs, on_progress=taking, stop=lambda: _closing(job))
+            remember_lost(cell_output, disappeared(ingest, listed))
+            try:
+                with recent_damage_waits(job):
+                    taken = ingest.take(outputs, on_progress=taking, stop=lambda: _closing(job))
+            except BadSource as error:
+                bad = error  # the other outputs have grown
+                remember_lost(cell_output, damaged_names(job, error))
             state = {
                 "seen_ns": seen,
                 "unfinished": unfinished,
@@ -91,6 +102,8 @@ def _ingest(job: Job) -> None:
             _publish_state(job, cell_output, ingest, contents, state)
     finally:
         reporter.end()
+    if bad:
+        raise bad
     if taken:
         job.log().line(
             f"{cell}: ingested {number_of(taken, 'file')} while it runs: "
@@ -110,27 +123,23 @@ def _publish_state(
 ) -> None:
     """Write the page and numbers of a running cell, and the state that the next attempt needs."""
     counted = contents, completeness.judge(contents)
-    qc = qc_document(job, ingest.groups, counted, notes=ingest.notes, state="running")
-    total = qc["total"]
+    files, total = unfinished_files(job, cell_output, ingest, counted, state="running")
     state["results"] = {key: total[key] for key in ("reads", "bases", "n50", "mean_q")} | {
         "files": ingest.sources
     }
-    texts = {INGEST_FILE: json.dumps(state) + "\n"}
-    if ingest.sources:
-        qc_text = json.dumps(qc, indent=1, ensure_ascii=False) + "\n"
-        texts = {QC: qc_text, REPORT: render_cell(qc), **texts}
+    files[INGEST_FILE] = (json.dumps(state) + "\n").encode("utf-8", "surrogateescape")
     with (
         own_directory(cell_output, job.owner) as place,
         suppress(FileNotFoundError),  # withdrawn: the cell is being processed
         directory(place) as parent,
     ):
-        for name, text in texts.items():
+        for name, content in files.items():
             # Not durable: the next attempt makes them again.
-            write_new(parent, name, text.encode("utf-8", "surrogateescape"), durable=False)
+            write_new(parent, name, content, durable=False)
         listing, stem = flags.read_flags(job.pipeline), job.the_cell.stem
         if listing.epoch_numbers(stem) or listing.has(flags.done(stem)):
             return
-        for name in texts:
+        for name in files:
             (place / name).rename(cell_output / name)
 
 

@@ -61,12 +61,26 @@ from hesiod_watch.actions.outputs.sources import (
     missing_cell,
     recent_damage_waits,
 )
+from hesiod_watch.actions.outputs.unfinished import (
+    damaged_names,
+    disappeared,
+    publish_unfinished,
+    remember_lost,
+    removed_sources,
+    unfinished_files,
+)
 from hesiod_watch.core.cell_contents import CellContents, Completeness, NamedFiles
-from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.errors import (
+    BadSource,
+    FlagExists,
+    HesiodError,
+    PermanentError,
+    TemporaryError,
+)
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.naming import display, is_output_file_name
 from hesiod_watch.core.ownership import Progress
-from hesiod_watch.core.results import WorkRecord
+from hesiod_watch.core.results import DamageRecord, WorkRecord
 from hesiod_watch.core.times import BackOff
 from hesiod_watch.fastq.model import Tally
 from hesiod_watch.host import process
@@ -139,14 +153,26 @@ def _process(job: Job) -> CellResults:
         staging_directory(cell_output, job.owner, job.judge) as place,
         open_ingest(job, cell_output) as ingest,
     ):
-        outputs, _ = find_outputs(job)
+        outputs, found = find_outputs(job)
         total = sum(output.size for output in outputs)
 
         def working(tally: Tally) -> None:
             reporter.say(Progress(tally.phase, tally.bytes_done, total, tally.reads, tally.bases))
 
-        with recent_damage_waits(job):
-            written = ingest.finish(outputs, on_progress=working)
+        remember_lost(cell_output, disappeared(ingest, outputs))
+        try:
+            with recent_damage_waits(job):
+                written = ingest.finish(outputs, on_progress=working)
+        except BadSource as error:
+            damaged = damaged_names(job, error)
+            _still_ours(job)
+            remember_lost(cell_output, damaged)
+            counted = found, _judge_failed(job, found)
+            files, _ = unfinished_files(
+                job, cell_output, ingest, counted, state="failed", damaged=damaged
+            )
+            publish_unfinished(files, place, cell_output, lambda: _still_ours(job))
+            raise
         # Listed first: data that come during the count are among those that came later.
         directories = directories_text(job.cell_dir)
         contents = contents_if_unchanged(job, outputs)
@@ -157,8 +183,16 @@ def _process(job: Job) -> CellResults:
         counted = contents, _judge(job, contents, equal_sources(written))
         reporter.say(Progress("reporting", total, total, ingest.reads, ingest.bases))
         written = hand_over(written, place)
+        present = {source.name for output in outputs for source in output.sources}
+        removed = removed_sources(cell_output, present)
         results = CellResults.make(
-            job, written, counted, notes=ingest.notes, place=place, directories=directories
+            job,
+            written,
+            counted,
+            notes=ingest.notes,
+            removed=removed,
+            place=place,
+            directories=directories,
         )
         _still_ours(job)
         published = publish_results(results.files, cell_output, partial(_is_result, job))
@@ -205,6 +239,13 @@ def _judge(job: Job, contents: CellContents, equal: NamedFiles) -> Completeness:
     then = f"{display(str(record.get('time', '')))} ({display(str(record.get('reason', '')))})"
     why = f"the cell was complete at {then} and is not any more: {verdict.why}"
     raise _NotCompleteError(why, verdict)
+
+
+def _judge_failed(job: Job, contents: CellContents) -> Completeness:
+    """Verdict on the contents of a cell that fails for another reason."""
+    verdict = completeness.judge(contents)
+    accepted = flags.read_flags(job.pipeline).accepted(job.the_cell.stem)
+    return verdict if verdict.proven or not accepted else completeness.accept(verdict)
 
 
 def _wait_for_ingest(job: Job, only_writer: ExitStack) -> None:
@@ -358,6 +399,8 @@ def _record_failure(job: Job, error: Exception) -> None:
     }
     if isinstance(error, _NotCompleteError):
         record["completeness"] = error.found.record()
+    if isinstance(error, BadSource):
+        record |= DamageRecord.about(damaged_names(job, error)).record()
     try:
         flags.create(job.pipeline, flags.failed(cell.stem), record, fence=lambda: _still_ours(job))
     except (HesiodError, OSError) as second:

@@ -45,15 +45,40 @@ class BadSource(PermanentError):
     `path` is the file, `where` the position in it ("record 12, line 48" or "byte 4096").
     """
 
-    def __init__(self, path: Path, reason: str, *, where: str = "") -> None:
-        super().__init__(f"{path}: {reason}" + (f" ({where})" if where else ""))
+    def __init__(self, path: Path, reason: str, *, where: str = "", errno: int = 0) -> None:
+        self.said = reason + (f" ({where})" if where else "")  # without the path
+        super().__init__(f"{path}: {self.said}", errno=errno)
         self.path = path
         self.reason = reason
         self.where = where
 
+    @property
+    def each(self) -> tuple[BadSource, ...]:
+        """The errors of all bad files, one for each."""
+        return (self,)
+
     def __reduce__(self) -> tuple[object, ...]:
         # Worker processes pickle this error; the default would call BadSource(message).
         return partial(BadSource, where=self.where), (self.path, self.reason), self.__dict__
+
+
+class BadSources(BadSource):
+    """Error for several bad input files; its path and reason are those of the first one."""
+
+    SHOWN = 20
+    """Number of files that the message names."""
+
+    def __init__(self, errors: Sequence[BadSource]) -> None:
+        first = errors[0]
+        super().__init__(first.path, first.reason, where=first.where, errno=first.errno)
+        self._each = tuple(errors)
+        more = f"; and {len(errors) - self.SHOWN} more" if len(errors) > self.SHOWN else ""
+        shown = "; ".join(str(error) for error in errors[: self.SHOWN])
+        self.args = (f"{len(errors)} files are damaged: {shown}{more}",)
+
+    @property
+    def each(self) -> tuple[BadSource, ...]:
+        return self._each
 
 
 class FlagExists(HesiodError):

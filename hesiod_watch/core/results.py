@@ -7,7 +7,8 @@ in every record: `AttemptEnd`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any, ClassVar, Self, TypeVar
@@ -229,6 +230,30 @@ class DoneRecord(WorkRecord):
     completeness: Completeness | None = None
     finding: ChecksumFinding = NO_FINDING
     compared: str = ""  # sentence about MinKNOW's checksums; "": MinKNOW wrote none
+
+
+@dataclass(frozen=True)
+class DamageRecord(WorkRecord):
+    """Damaged sources of a cell, in its flag `failed`; empty where it failed for another reason."""
+
+    NAMED: ClassVar[int] = 100
+    """Largest number of files that a flag names, because a large flag cannot be read again."""
+    LONGEST: ClassVar[int] = 24_000
+    """Largest sum of the lengths of these names, in characters."""
+
+    damaged: tuple[str, ...] = ()  # names relative to the cell
+    damaged_files: int | None = None  # number of all damaged files; None: none is known
+
+    @classmethod
+    def about(cls, names: Iterable[str]) -> Self:
+        """The record about these files."""
+        every, kept, room = list(names), list[str](), cls.LONGEST
+        for name in every[: cls.NAMED]:
+            room -= len(json.dumps(name))
+            if room < 0:
+                break
+            kept.append(name)
+        return cls(tuple(kept), len(every))
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,8 +79,12 @@ class SourceBacklog:
             batch.append((waiting.output, tuple(sources)))
         return batch
 
+    def drop(self, name: str) -> None:
+        """Leave out the remaining sources of an output."""
+        self._waiting.pop(name, None)
+
     def end_batch(self, name: str, count: int) -> None:
-        """Record the end of the batch with this output; `count` sources were appended."""
+        """Record the end of the batch with this output; `count` sources were dealt with."""
         waiting = self._waiting[name]
         waiting.busy = False
         taken = waiting.output.sources[waiting.taken : waiting.taken + count]

@@ -26,12 +26,14 @@ def perform(task: AppendTask, on_unit: OnUnit, stop: Callable[[], bool]) -> Task
     """Do as much of the task as its limits allow; `stop` is called between sources.
 
     `error` of the result is the reason for an early end, if the pieces before it are still valid.
-    Raises any other error. Then no piece counts, and outputs may be longer than recorded.
+    A bad source ends nothing but its output, or with `skip_bad` not even that. Raises any other
+    error. Then no piece counts, and outputs may be longer than recorded.
     """
     appenders: list[tuple[OutputPart, OutputAppender]] = []
+    bad: list[tuple[str, BadSource]] = []
     try:
         with ExitStack() as opened:
-            error = _grow(task, appenders, opened, on_unit, stop)
+            error = _grow(task, appenders, bad, opened, on_unit, stop)
             whole = [(part, appender) for part, appender in appenders if appender.pieces]
             for _, appender in whole:
                 appender.sync()
@@ -48,12 +50,13 @@ def perform(task: AppendTask, on_unit: OnUnit, stop: Callable[[], bool]) -> Task
         OutputGrowth(part.name, part.at, tuple(appender.pieces), appender.statistics, appender.md5)
         for part, appender in whole
     ]
-    return TaskResult(task.parts, tuple(grown), error)
+    return TaskResult(task.parts, tuple(grown), error, tuple(bad))
 
 
 def _grow(
     task: AppendTask,
     appenders: list[tuple[OutputPart, OutputAppender]],
+    bad: list[tuple[str, BadSource]],
     opened: ExitStack,
     on_unit: OnUnit,
     stop: Callable[[], bool],
@@ -74,7 +77,12 @@ def _grow(
                 appenders.append((part, appender))
             try:
                 appender.append(source, task.cell, on_unit)
-            except (TemporaryError, BadSource) as error:
+            except TemporaryError as error:
                 appender.rewind()
                 return error
+            except BadSource as error:
+                appender.rewind()
+                bad.append((part.name, error))
+                if not task.skip_bad:
+                    break
     return None

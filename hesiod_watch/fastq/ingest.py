@@ -33,12 +33,19 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from hesiod_watch.core.errors import BadSource, HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.errors import (
+    BadSource,
+    BadSources,
+    HesiodError,
+    PermanentError,
+    TemporaryError,
+)
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.text import number_of
 from hesiod_watch.fastq import readback
@@ -142,6 +149,12 @@ class Ingest:
         return sum(len(entry.pieces) for entry in self._output_set.entries.values())
 
     @property
+    def names(self) -> frozenset[str]:
+        """Names of the sources in the journal."""
+        entries = self._output_set.entries.values()
+        return frozenset(piece.source for entry in entries for piece in entry.pieces)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Notes of this session for people: what was given up and appended again, and why."""
         return tuple(self._output_set.notes)
@@ -161,13 +174,28 @@ class Ingest:
         still count. Up to `settings.processes` outputs are written at the same time, fewer if there
         is little to do. Raises `BadSource`, `TemporaryError` or `PermanentError`; the journal keeps
         everything recorded before.
+
+        A bad source ends only its own output; the others are appended before the error is raised.
         """
+        return self._take(outputs, on_progress, stop, skip_bad=False)
+
+    def _take(
+        self,
+        outputs: Sequence[Output],
+        on_progress: OnProgress | None,
+        stop: Callable[[], bool],
+        *,
+        skip_bad: bool,
+    ) -> int:
         _require_names(outputs)
         with self._guarded():
             self._align(outputs, stop)
-            taken = self._append(outputs, on_progress, stop)
+            before = self.sources
+            bad = self._append(outputs, on_progress, stop, skip_bad=skip_bad)
             self._output_set.save()
-        return taken
+            if bad:
+                raise BadSources(bad) if len(bad) > 1 else bad[0]
+        return self.sources - before
 
     def finish(
         self,
@@ -179,9 +207,10 @@ class Ingest:
 
         Returns results in the order of `outputs`. May be called again, also after a crash. Raises
         `TemporaryError` if a source is no longer as listed, or `stop` returned True; and the errors
-        of `take`.
+        of `take`. All sources are read first: `BadSource` names every bad one, and the journal has
+        every other one. A later call inserts a mended source at its place.
         """
-        self.take(outputs, on_progress=on_progress, stop=stop)
+        self._take(outputs, on_progress, stop, skip_bad=True)
         with self._guarded():
             entries = self._output_set.entries
             statistics = [self._checked(output, entries[output.name]) for output in outputs]
@@ -289,29 +318,39 @@ class Ingest:
         return count, why
 
     def _append(
-        self, outputs: Sequence[Output], on_progress: OnProgress | None, stop: Callable[[], bool]
-    ) -> int:
+        self,
+        outputs: Sequence[Output],
+        on_progress: OnProgress | None,
+        stop: Callable[[], bool],
+        *,
+        skip_bad: bool,
+    ) -> list[BadSource]:
+        """Append the sources that wait; return the errors of the bad ones, in order of paths."""
         entries = self._output_set.entries
         taken = {name: len(entry.pieces) for name, entry in entries.items()}
         backlog = SourceBacklog(outputs, taken, self._limits, self._settings.processes)
-        before = self.sources
+        bad: list[BadSource] = []
         totals = _Totals(list(entries.values()), on_progress)
         error: Exception | None = None
         with self._workers(backlog, stop) as workers:
             while True:
                 stopping = error is not None or stop()
                 while workers.idle and not stopping and (batch := backlog.next_batch()):
-                    workers.give(self._task(batch, entries))
+                    workers.give(self._task(batch, entries, skip_bad=skip_bad))
                 if not workers.busy:
                     break
                 if stopping:
                     workers.stop()
                 done = workers.collect(totals.add)
                 self._commit(done, backlog)
+                for output, one in (refused for task in done for refused in task.bad):
+                    bad.append(one)
+                    if not skip_bad:
+                        backlog.drop(output)
                 error = error or next((one.error for one in done if one.error), None)
         if error is not None:
             raise error
-        return self.sources - before
+        return sorted(bad, key=lambda one: one.path)
 
     def _workers(self, backlog: SourceBacklog, stop: Callable[[], bool]) -> Workers:
         count = min(self._settings.processes, len(backlog), -(-backlog.bytes // BYTES_PER_WORKER))
@@ -322,6 +361,8 @@ class Ingest:
         self,
         batch: Sequence[tuple[Output, tuple[FileEntry, ...]]],
         entries: Mapping[str, JournalEntry],
+        *,
+        skip_bad: bool,
     ) -> AppendTask:
         parts = []
         for output, sources in batch:
@@ -337,17 +378,18 @@ class Ingest:
             )
         return AppendTask(
             *(self._cell, self._output_set.directory, self._settings.level),
-            *(tuple(parts), self._limits),
+            *(tuple(parts), self._limits, skip_bad),
         )
 
     def _commit(self, done: Sequence[TaskResult], backlog: SourceBacklog) -> None:
         grown = [one for task in done for one in task.grown]
         if grown:
             self._output_set.grow(grown)
-        counts = {one.name: len(one.pieces) for one in grown}
+        counts = Counter({one.name: len(one.pieces) for one in grown})
+        counts.update(name for task in done for name, _ in task.bad)
         for task in done:
             for part in task.parts:
-                backlog.end_batch(part.name, counts.get(part.name, 0))
+                backlog.end_batch(part.name, counts[part.name])
         if time.monotonic() - self._saved > CHECKPOINT_SECONDS:
             self._output_set.save()
             self._saved = time.monotonic()

@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-from hesiod_watch.core.errors import BadSource, TemporaryError
+from hesiod_watch.core.errors import BadSource, PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.core.text import number_of
@@ -51,8 +51,15 @@ class SourceFile:
         self.source = source
         self.consumed = 0  # bytes read so far
         path = source.path
-        with translated(f"{path}: opening failed"), _holder(source, cell) as holder:
-            self._descriptor = open_regular(path.name, holder.descriptor)
+        try:
+            with translated("opening failed"), _holder(source, cell) as holder:
+                self._descriptor = open_regular(path.name, holder.descriptor)
+        except BadSource:
+            raise
+        except PermanentError as error:  # no right to read this file: the other files can be read
+            raise BadSource(path, str(error), errno=error.errno) from error
+        except TemporaryError as error:
+            raise TemporaryError(f"{path}: {error}", retry_after=error.retry_after) from error
         try:
             opened = self.check_unchanged()
             # hints about the file that is read

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from hesiod_watch.core.errors import BadSource
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.fastq.model import Level, Piece
 from hesiod_watch.fastq.statistics import ReadStatistics
@@ -44,6 +45,7 @@ class AppendTask:
     level: Level
     parts: tuple[OutputPart, ...]
     limits: TaskLimits
+    skip_bad: bool = False  # leave out a bad source, and append the sources after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +83,4 @@ class TaskResult:
     parts: tuple[OutputPart, ...]  # the parts of the task
     grown: tuple[OutputGrowth, ...] = ()
     error: Exception | None = None
+    bad: tuple[tuple[str, BadSource], ...] = ()  # refused sources, each with its output's name

@@ -12,6 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from hesiod_watch.core.text import number_of
 from hesiod_watch.report import formatting
 from hesiod_watch.report.document import (
     PARTS,
@@ -123,6 +124,10 @@ def state_of(cell: QcDocument) -> PageState:
     """
     if cell.running:
         return STATES["running"]
+    if cell.failed:
+        files = number_of(cell.damaged, "file")
+        verb = "is" if cell.damaged == 1 else "are"
+        return PageState("bad", f"Not finished: {files} {verb} damaged and not in these numbers")
     state = STATES.get(cell.verdict, _NO_STATE)
     if cell.checksums.wrong and state.tone != "bad":
         return DAMAGED
@@ -285,4 +290,6 @@ def _why_no_reads(cell: QcDocument) -> str:
         )
     if cell.running:
         return "No finished FASTQ file yet. The numbers come with the first."
+    if cell.failed:
+        return "No FASTQ file of this cell could be read to its end."
     return "There is no read in FASTQ here: the instrument wrote none, or only another format."

@@ -163,6 +163,16 @@ class QcDocument:
         return self.field("state") == "running"
 
     @property
+    def failed(self) -> bool:
+        """Whether the cell is not finished because it needs a person."""
+        return self.field("state") == "failed"
+
+    @property
+    def damaged(self) -> int:
+        """Number of damaged files, whose reads are in no number."""
+        return len(mappings(self.raw.get("damaged")))
+
+    @property
     def verdict(self) -> str:
         return text(mapping(self.raw.get("completeness")).get("verdict"))
 

@@ -17,6 +17,7 @@ from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.core.results import DoneRecord, StripRecord
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import iso, time_of
+from hesiod_watch.rules import damaged_sources
 from hesiod_watch.rules.attempt_pauses import attempt_due, next_epoch, pause_words
 from hesiod_watch.rules.attention import overdue, steps, summary_time
 from hesiod_watch.rules.backup_schedule import copy_locations
@@ -326,7 +327,9 @@ def _cell_can(snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime) -> 
     run, stage = snapshot.run, stage_of(cell)
     if stage is Stage.READY and not type_of(snapshot, policy).process:
         yield f"have it processed: write another type into {snapshot.path}/pipeline/type.yaml"
-    if stage is Stage.FAILED:
+    if stage is Stage.FAILED and damaged_sources.damaged_sources(cell).damaged:
+        yield from damaged_sources.steps(snapshot, cell)
+    elif stage is Stage.FAILED:
         yield f"after fixing the cause: hesiod-watch retry {run} {cell.id} --why …"
         if cell.completeness and not cell.completeness.proven and not by_hand(cell):
             synced = f"{snapshot.path}/pipeline/{cell.id.stem}.synced"

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from hesiod_watch import __version__
@@ -19,6 +20,7 @@ from hesiod_watch.core import naming
 from hesiod_watch.core.cell_contents import CellContents, Completeness
 from hesiod_watch.core.file_entry import Entries
 from hesiod_watch.core.minknow_checksums import KEY, NO_CHECKSUMS, MinknowChecksums
+from hesiod_watch.core.naming import display
 from hesiod_watch.core.records import loads
 from hesiod_watch.fastq.model import Written
 from hesiod_watch.fastq.qc import qc_groups
@@ -31,6 +33,8 @@ from hesiod_watch.runs import minknow
 _SOURCES = b' "sources": [\n'
 """Line of a manifest after which only sources follow."""
 
+_NONE: Mapping[str, str] = MappingProxyType({})
+
 Group = tuple[str | None, str, ReadStatistics]
 """Barcode, part (pass, fail, skip), and statistics of their reads."""
 
@@ -41,13 +45,16 @@ def qc_document(
     counted: tuple[CellContents, Completeness],
     *,
     notes: Sequence[str],
-    state: Literal["complete", "running"],
+    state: Literal["complete", "running", "failed"],
     written: Sequence[Written] = (),
     checksums: MinknowChecksums = NO_CHECKSUMS,
+    damaged: Mapping[str, str] = _NONE,
+    removed: Mapping[str, str] = _NONE,
 ) -> dict[str, Any]:
     """QC document for one cell, as docs/qc-json.md describes it.
 
-    `counted`: the cell's contents, and the verdict on them.
+    `counted`: the cell's contents, and the verdict on them. `damaged` and `removed`: names of
+    sources whose reads are in no number, with the reason.
     """
     cell = job.the_cell
     contents, verdict = counted
@@ -68,6 +75,8 @@ def qc_document(
         "position": facts.get("position") or (parsed.position if parsed else ""),
         "short_id": parsed.short_id if parsed else "",
         "state": state,
+        **_named("damaged", damaged),
+        **_named("removed", removed),
         "facts": facts,
         "completeness": verdict.record(),
         "counts": _counts(contents),
@@ -87,8 +96,20 @@ def qc_document(
             for output in written
         ],
         "links": {"ont_report": str(job.cell_dir / page) if page else None},
-        "notes": list(notes),
+        "notes": [
+            *(f"{display(name)}: damaged: {why}" for name, why in damaged.items()),
+            *(
+                f"{display(name)}: removed before the cell was finished: {why}"
+                for name, why in removed.items()
+            ),
+            *notes,
+        ],
     }
+
+
+def _named(key: str, files: Mapping[str, str]) -> dict[str, Any]:
+    """Entry of a document that names files, each with a reason; empty without a file."""
+    return {key: [{"name": name, "reason": why} for name, why in files.items()]} if files else {}
 
 
 def _counts(contents: CellContents) -> dict[str, Any]:
@@ -126,7 +147,9 @@ def cell_info(qc: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def manifest_text(job: Job, written: Sequence[Written], entries: Entries) -> Iterator[str]:
+def manifest_text(
+    job: Job, written: Sequence[Written], entries: Entries, removed: Mapping[str, str] = _NONE
+) -> Iterator[str]:
     """JSON manifest in parts: every result file with size and MD5, and every source.
 
     A cell may have a hundred thousand sources. As one document they would take as much memory as
@@ -147,6 +170,7 @@ def manifest_text(job: Job, written: Sequence[Written], entries: Entries) -> Ite
         "cell": str(job.the_cell),
         "epoch": job.owner.epoch,
         "files": files,
+        **_named("removed", removed),
     }
     yield json_text(head).removesuffix("\n}\n") + ',\n "sources": ['
     separator = ""

@@ -97,6 +97,7 @@ class CellResults:
         counted: tuple[CellContents, Completeness],
         *,
         notes: Sequence[str],
+        removed: Mapping[str, str],
         place: Path,
         directories: str,
     ) -> CellResults:
@@ -118,6 +119,7 @@ class CellResults:
             state="complete",
             written=written,
             checksums=checksums,
+            removed=removed,
         )
         texts = {
             QC: json_text(qc),
@@ -143,7 +145,9 @@ class CellResults:
                 write_new(descriptor, name, _encoded(text))
             write_new(descriptor, DIRECTORIES, _encoded(directories))
             md5s[DIRECTORIES] = md5(_encoded(directories))
-            md5s[MANIFEST] = _write_manifest(descriptor, manifest_text(job, written, entries))
+            md5s[MANIFEST] = _write_manifest(
+                descriptor, manifest_text(job, written, entries, removed)
+            )
             sync_directory(descriptor)
         total = qc["total"]
         passed = qc["pass"]

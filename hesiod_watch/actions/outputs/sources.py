@@ -151,7 +151,7 @@ def recent_damage_waits(job: Job) -> Iterator[None]:
         yield
     except BadSource as error:
         with translated(str(error.path)):
-            changed = error.path.lstat().st_ctime
+            changed = max(one.path.lstat().st_ctime for one in error.each)
         now = file_system_time(job)
         if has_settled(changed, now):
             raise

@@ -64,7 +64,8 @@ class RawManifest:
 def read_raw(cell_output: Path) -> RawManifest:
     """Read all of `raw.json`; a manifest without files if there is none.
 
-    Raises PermanentError, TemporaryError.
+    Sources that were removed before the cell was processed are no longer part of it: no copy of
+    them is expected. Raises PermanentError, TemporaryError.
     """
     path = cell_output / RAW_MANIFEST
     document = _document(path)
@@ -77,6 +78,8 @@ def read_raw(cell_output: Path) -> RawManifest:
         files = {file.name: file for file in listed}
         if len(files) != len(listed):
             raise ValueError("it names a file twice")
+        for name in _names_in(cell_output, "removed"):
+            files.pop(name, None)
         return RawManifest(str(document["cell"]), files, dict(document.get("output_hash", {})))
     except (KeyError, TypeError, ValueError) as error:
         raise PermanentError(f"{display(str(path))} is damaged: {display(str(error))}") from error
@@ -120,7 +123,12 @@ def sources_of(cell_output: Path) -> frozenset[str]:
 
     They are from manifest.json.
     """
-    listed = read_manifest(cell_output).get("sources")
+    return _names_in(cell_output, "sources")
+
+
+def _names_in(cell_output: Path, key: str) -> frozenset[str]:
+    """Names of the files that manifest.json lists under `key`."""
+    listed = read_manifest(cell_output).get(key)
     names = (
         [entry.get("name") for entry in listed if isinstance(entry, dict)]
         if isinstance(listed, list)

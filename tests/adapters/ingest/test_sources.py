@@ -180,10 +180,10 @@ def test_a_bad_source_keeps_what_is_before_it(
     with opened(tmp_path / "out", Settings(level="small", processes=processes)) as one:
         with pytest.raises(BadSource, match=r"a2\.fastq"):
             one.finish([bad, b])
-        assert one.sources >= 2
+        assert one.sources == 6
         better = with_sources(a, [*a.sources[:2], changed(a.sources[2], good), a.sources[3]])
         one.finish([better, b])
-        assert one.notes == ()
+        assert len(one.notes) == 1  # the sources after the mended one were taken again
     assert written(tmp_path / "out", [better, b]) == expected(tmp_path / "expected", [better, b])
 
 
