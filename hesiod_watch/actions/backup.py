@@ -46,8 +46,9 @@ from hesiod_watch.host.process import iso_now
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup.init import refuse_same_disk
 from hesiod_watch.remote.backup.manifests import (
-    RAW_MANIFEST,
+    PARTIAL,
     manifest_md5,
+    read_begun,
     read_raw,
     read_raw_data,
     result_facts,
@@ -64,7 +65,7 @@ from hesiod_watch.rules.copies import (
 )
 from hesiod_watch.rules.run_types import type_of
 from hesiod_watch.runs import flags
-from hesiod_watch.runs.observe import COPIES_FILE
+from hesiod_watch.runs.observe import COPIES_FILE, RAW_MANIFEST
 
 logger = logging.getLogger(__name__)
 
@@ -213,13 +214,16 @@ class _CellBackup:
         raw = read_raw_data(
             self.job.run,
             self.cell,
-            former,
+            former if former.files else read_begun(self.cell_output),
             on_problem=lambda sentence: self.log.line(f"{self.cell}: {sentence}"),
             on_progress=lambda done, total: self.reporter.say(
                 Progress("reading raw data", done, total)
             ),
             stop=self._stopped,
+            save=lambda begun: write_raw(self.cell_output, begun, PARTIAL),
         )
+        if raw.damaged:
+            self.attempt.result = replace(self.attempt.result, damaged_ends=True)
         if (finding := raw.checksums.finding(iso_now())).at:
             self.attempt.result = replace(self.attempt.result, finding=finding)
         self._refuse_other_content(former.files, raw.files)

@@ -24,7 +24,7 @@ from hesiod_watch.core.system_errors import translated
 from hesiod_watch.host.files import directory, replace_whole
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.report.run import render_run
-from hesiod_watch.rules.checksum_findings import finding_of
+from hesiod_watch.rules.checksum_findings import finding_of, other_damage
 from hesiod_watch.rules.late_data import late_words
 from hesiod_watch.rules.stages import by_hand, digest_of_report, stage_of, status_of, why_stage
 
@@ -75,6 +75,7 @@ def _cell(output: Path, cell: Cell) -> dict[str, Any]:
         "by_hand": by_hand(cell),
         "new_data": bool(late_words(cell)),
         "damaged": stage_of(cell) is Stage.PROCESSED and bool(finding_of(cell).said),
+        "verified_bad": stage_of(cell) is Stage.PROCESSED and bool(other_damage(cell)),
         "page": f"{quote(cell.id.library)}/{quote(cell.id.name)}/{REPORT}" if has_page else None,
         "qc": qc,
     }

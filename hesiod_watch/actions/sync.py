@@ -27,7 +27,7 @@ from hesiod_watch.core.model import CellId
 from hesiod_watch.core.ownership import Progress
 from hesiod_watch.core.results import WorkRecord
 from hesiod_watch.core.system_errors import translated
-from hesiod_watch.remote.backup.manifests import RawManifest, write_raw
+from hesiod_watch.remote.backup.manifests import RawManifest, damaged_ends, write_raw
 from hesiod_watch.remote.sequencer.copy_cell import CopyResult, copy_cell
 from hesiod_watch.remote.sequencer.listing import UpstreamRun, list_upstream
 from hesiod_watch.rules import completeness
@@ -149,11 +149,11 @@ def _record(job: Job, cell: CellId, copied: CopyResult) -> None:
         except (FlagExists, PermanentError) as error:
             job.log().line(f"{cell}: the same as upstream, but not complete: {error}")
             return
-    # Both sides have just been read in full, so the manifest needs no further reading.
-    write_raw(
-        job.output / cell.library / cell.name,
-        RawManifest(str(cell), copied.files),
-    )
+    # Both sides have just been read in full, so the manifest needs no further reading. The
+    # verification that makes the manifest later reports damaged files.
+    files = {name: file for name, file in copied.files.items() if file.kind == "f"}
+    if not damaged_ends(job.run, cell, files):
+        write_raw(job.output / cell.library / cell.name, RawManifest(str(cell), copied.files))
     try:
         record = job.record(cell, verdict.why) | completeness.unverified_record(verdict)
         flags.create(job.pipeline, flags.synced(cell.stem), record)

@@ -35,12 +35,15 @@ from hesiod_watch.host.process import iso_now
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup.compare import find_wrong, sentences
 from hesiod_watch.remote.backup.manifests import (
+    PARTIAL,
     RawManifest,
     manifest_md5,
+    read_begun,
     read_raw,
     read_raw_data,
     result_facts,
     sources_of,
+    write_raw,
 )
 from hesiod_watch.remote.backup.minknow_hashes import compare
 from hesiod_watch.remote.backup.store import BackupStore, opened
@@ -77,6 +80,7 @@ class VerificationResult:
     extra: list[str] = field(default_factory=list)  # files that raw.json does not name
     new_data: str = ""  # sentence about files that came after the cell was processed
     local_read: bool = False  # the results and raw data on this host were read to the end
+    raw_made: bool = False  # `raw.json` was made
     checksums: MinknowChecksums = NO_CHECKSUMS  # comparison of our raw data with MinKNOW's
 
 
@@ -122,7 +126,9 @@ def verify_and_record(
     work = flags.verify(job.the_cell.stem)
     _require_done(job.config, job.run, job.the_cell)
     with attempt_at(job, work, VerificationRecord, _known_damage, log=log) as attempt:
-        found = verify_copies(job.config, job.run, job.output, job.the_cell, say=say, stop=stop)
+        found = verify_copies(
+            job.config, job.run, job.output, job.the_cell, record=True, say=say, stop=stop
+        )
         known = attempt.before
         problems = list(found.problems)
         if found.unread:
@@ -133,7 +139,11 @@ def verify_and_record(
             fitting.append(f"and {len(problems) - len(fitting)} more")
         now = found.checksums.finding(iso_now())
         attempt.result = VerificationRecord(
-            tuple(found.copies), found.local_read, tuple(fitting), now if now.at else known.finding
+            tuple(found.copies),
+            found.local_read,
+            tuple(fitting),
+            now if now.at else known.finding,
+            raw_made=found.raw_made,
         )
         attempt.failed = bool(found.problems or found.unread)
         attempt.reason = "; ".join([*found.problems[:1], *found.unread])[:LONGEST]
@@ -164,17 +174,19 @@ def verify_copies(
     cell: CellId,
     *,
     backups: bool = True,
+    record: bool = False,
     say: Say = lambda phase, done, total: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> VerificationResult:
     """Read the copies of a cell.
 
-    Changes nothing. Damaged and unreadable copies are in the result. Raises PermanentError for a
-    cell without `.done`.
+    Changes nothing, but with `record` it makes `raw.json` where there is none. Damaged and
+    unreadable copies are in the result. Raises PermanentError for a cell without `.done`.
     """
     _require_done(config, run, cell)
     cell_output = output / cell.library / cell.name
-    return _Verification(config, run, cell_output, cell, say, stop).make(backups=backups)
+    verification = _Verification(config, run, cell_output, cell, say, stop, record)
+    return verification.make(backups=backups)
 
 
 def _require_done(config: Config, run: OpenDirectory, cell: CellId) -> None:
@@ -194,6 +206,7 @@ class _Verification:
     cell: CellId
     say: Say
     stop: Callable[[], bool]
+    record: bool  # make `raw.json` where there is none
     found: VerificationResult = field(default_factory=VerificationResult)
     # damaged files on this host, by their path on a backup
     bad: dict[str, Path] = field(default_factory=dict)
@@ -206,8 +219,16 @@ class _Verification:
             self.say("reading results", 0, 0)
             self._results(manifest)
             results, raw = result_facts(self.cell_output), read_raw(self.cell_output)
+            attempts = [
+                listing.attempt(work(self.cell.stem), self.config.judge)
+                for work in (flags.backup, flags.verify)
+            ]
+            copies = {copy.backup: copy for copy in known_copies(manifest, *attempts)}
             removed = listing.raw_removed(self.cell.stem)
-            self._raw(raw, removed=removed)
+            # Where backups have raw data, a backup makes `raw.json` and copies it.
+            first = self.record and not (raw.files or removed)
+            first = first and not any(copy.raw for copy in copies.values())
+            self._raw(raw, removed=removed, first=first)
             self._sources(raw, removed=removed)
             self.found.new_data = new_data_in(
                 self.run, self.cell, self.cell_output, self.found.extra
@@ -221,11 +242,6 @@ class _Verification:
             self.found.unread.append(str(error))
             return self.found
         if backups and manifest:
-            attempts = [
-                listing.attempt(work(self.cell.stem), self.config.judge)
-                for work in (flags.backup, flags.verify)
-            ]
-            copies = {copy.backup: copy for copy in known_copies(manifest, *attempts)}
             for backup in self.config.backups:
                 if copy := copies.get(backup.name):
                     self._backup(backup, copy, results, raw)
@@ -243,16 +259,16 @@ class _Verification:
                 self.cell_output / name
             )
 
-    def _raw(self, recorded: RawManifest, *, removed: bool) -> None:
+    def _raw(self, recorded: RawManifest, *, removed: bool, first: bool) -> None:
         """Compare the raw data here with raw.json and MinKNOW's own checksums.
 
         If files were removed on purpose, only the remaining files are compared. Without raw.json,
-        only the files that MinKNOW names are compared.
+        only the files that MinKNOW names are compared, unless it is to be made (`first`).
         """
         directory = self.run.open(self.cell.library, self.cell.name)
         if not directory.is_in_place():
             return
-        if not recorded.files:
+        if not recorded.files and not first:
             checksums = compare(
                 self.run,
                 self.cell,
@@ -265,14 +281,21 @@ class _Verification:
                     f"landing: {files} that {checksums.files[0]} names cannot be read"
                 )
             return
-        # No record is trusted: every file is read again, whatever its times say.
+        # No record is trusted: every file is read again, whatever its times say. Only a first
+        # reading that was interrupted is continued.
         now = read_raw_data(
             self.run,
             self.cell,
-            RawManifest(str(self.cell)),
+            read_begun(self.cell_output) if first else RawManifest(str(self.cell)),
             on_progress=lambda done, total: self.say("reading raw data", done, total),
             stop=self.stop,
+            save=lambda begun: write_raw(self.cell_output, begun, PARTIAL) if first else None,
         )
+        if first:
+            write_raw(self.cell_output, now)
+            self.found.raw_made, recorded = True, now
+        for name, why in now.damaged.items():
+            self.found.problems.append(f"landing: {display(name)}: {why}")
         # For a file that was removed from here since, raw.json says whether it differed. Its
         # copies then differ too.
         removed_bad = {name for name in recorded.checksums.differing if name not in now.files}

@@ -110,6 +110,7 @@ class Cell:
     verification: Attempt | None = None  # reading its copies
     deletable: Attempt | None = None  # marking it on its upstream as safe to delete
     strip: Attempt | None = None  # removing its raw data from the landing area
+    raw_missing: bool = False  # processed, and `raw.json` is still to be made
 
 
 class Stage(StrEnum):

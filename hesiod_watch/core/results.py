@@ -159,6 +159,7 @@ class BackupRecord(WorkRecord):
     manifest: str = ""  # MD5 of the manifest that they are copies of
     copies: tuple[CopyRecord, ...] = ()
     finding: ChecksumFinding = NO_FINDING
+    damaged_ends: bool = False  # raw data without the end markers of their format
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,7 @@ class VerificationRecord(WorkRecord):
     here: bool | None = None
     problems: tuple[str, ...] = ()  # damage that no later reading found repaired
     finding: ChecksumFinding = NO_FINDING
+    raw_made: bool = False  # this reading made `raw.json`
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,8 @@ class DoneRecord(WorkRecord):
     completeness: Completeness | None = None
     finding: ChecksumFinding = NO_FINDING
     compared: str = ""  # sentence about MinKNOW's checksums; "": MinKNOW wrote none
+    # `raw.json` is made after the processing; False in the flags of earlier versions
+    raw_due: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Page of a run: an overview of its cells, with a link to the page of each cell.
 
     {"run", "title", "status", "status_why", "made_at", "program", "covers",
-     "cells": [{"library", "cell", "stage", "why", "by_hand", "new_data", "damaged", "page",
-                "qc"}],
+     "cells": [{"library", "cell", "stage", "why", "by_hand", "new_data", "damaged",
+                "verified_bad", "page", "qc"}],
      "quarantined": [{"name", "why"}]}
 
 - `covers`: digest of the content of the page (hex). It is at the top of the file, where
@@ -10,6 +10,7 @@
 - `by_hand`: the missing data of a cell that is accepted as complete by a person, or "".
 - `new_data`: true if data came after the cell was processed.
 - `damaged`: true if MinKNOW's checksums prove that files of a processed cell differ or are missing.
+- `verified_bad`: true if the last verification has found damage; `why` names the first one.
 - `page`: a URL relative to this page, or None.
 - `qc`: a qc document, or None.
 - `title`: the facility's name; may be missing.
@@ -127,6 +128,8 @@ def render_run(run: Mapping[str, Any]) -> str:
         tone, headline = "warn", f"{headline}, but new data came after that"
     if any(item.get("damaged") is True for item in mappings(run.get("cells"))):
         tone, headline = "bad", f"{headline}, but MinKNOW's checksums show damaged or missing files"
+    elif any(item.get("verified_bad") is True for item in mappings(run.get("cells"))):
+        tone, headline = "bad", f"{headline}, but a reading of its files has found damage"
     return render(
         "run.html",
         meta_name=META_NAME,
@@ -162,7 +165,7 @@ def _lines(run: Mapping[str, Any]) -> list[RunPageRow]:
             cell=text(item.get("cell")),
             stage=text(item.get("stage")) or "unknown",
             tone="bad"
-            if item.get("damaged") is True
+            if True in (item.get("damaged"), item.get("verified_bad"))
             else _tone(
                 text(item.get("stage")),
                 doubtful=bool(text(item.get("by_hand"))) or item.get("new_data") is True,

@@ -53,11 +53,21 @@ def want_backup(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
 def want_verify(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
     """Verify the copies of a processed cell that were not read for a long time.
 
-    Also verify a cell that was backed up again after damage was found.
+    Also verify a cell that was backed up again after damage was found, and one whose raw data have
+    no checksums yet: this reading makes them.
     """
-    if not policy.backups or not snapshot.may_start(VERIFY):
+    if not snapshot.may_start(VERIFY):
         return
     for cell in at(snapshot, Stage.PROCESSED):
+        if _raw_due(snapshot, cell, policy):
+            due = _next(cell.verification, now)
+            if due is not None and due <= now:
+                reason = "its raw data are not read in full yet"
+                epoch = _attempt(cell.verification)
+                yield Action(VERIFY, snapshot.run, reason, cell.id, epoch=epoch)
+            continue
+        if not policy.backups:
+            continue
         due = verify_due(cell, policy, now)
         if due is not None and due <= now:
             reason = (
@@ -66,6 +76,23 @@ def want_verify(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
                 else "its copies have not been read for a long time"
             )
             yield Action(VERIFY, snapshot.run, reason, cell.id, epoch=_attempt(cell.verification))
+
+
+def _raw_due(snapshot: Snapshot, cell: Cell, policy: Policy) -> bool:
+    """Whether a verification is to make `raw.json`, or to record damage that a backup has met.
+
+    A backup reads the raw data too, so it comes first. Cells to process or to ingest come first.
+    """
+    backup = cell.backup
+    if backup and BackupRecord.of(backup).damaged_ends and cell.verification is None:
+        return backup.outcome != ""
+    if not cell.raw_missing or at(snapshot, Stage.READY, Stage.PROCESSING):
+        return False
+    if policy.backups and manifest_of(cell):
+        return bool(backup and backup.outcome) and not any(
+            copy.raw for copy in BackupRecord.of(backup).copies
+        )
+    return True
 
 
 def backup_reason(cell: Cell, policy: Policy) -> str:
@@ -83,7 +110,14 @@ def backup_reason(cell: Cell, policy: Policy) -> str:
     if last.outcome != "done":
         return _failed(last)
     missing = policy.backups - {copy.backup for copy in result.copies}
-    return f"no verified copy on {', '.join(sorted(missing))}" if missing else ""
+    if missing:
+        return f"no verified copy on {', '.join(sorted(missing))}"
+    if cell.raw_missing and any(copy.raw for copy in result.copies):
+        return "the checksums of its raw data are missing"
+    read, ended = ended_at(cell.verification), ended_at(last)
+    made = VerificationRecord.of(cell.verification).raw_made
+    newer = read is not None and ended is not None and read > ended
+    return "the checksums of its raw data are not on every backup" if made and newer else ""
 
 
 def backup_due(cell: Cell, now: datetime) -> datetime | None:
@@ -196,7 +230,11 @@ def damage(snapshot: Snapshot) -> tuple[str, ...]:
 
 
 def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[datetime]:
-    """Times at which a backup becomes due although nothing else changes."""
+    """Times at which a backup or a first reading becomes due although nothing else changes."""
+    for cell in at(snapshot, Stage.PROCESSED) if snapshot.may_start(VERIFY) else ():
+        due = _next(cell.verification, now) if _raw_due(snapshot, cell, policy) else None
+        if due and due > now:
+            yield due
     if not policy.backups or not snapshot.may_start(BACKUP):
         return
     for cell in at(snapshot, Stage.PROCESSED):

@@ -362,7 +362,14 @@ def _cell_can(snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime) -> 
                 "read all its copies, also those on backups: "
                 f"hesiod-watch verify {run} {cell.id} --backup"
             )
-        if (cell.backup and cell.backup.outcome == "failed") or damage_in(cell.verification):
+        if damage_in(cell.verification):
+            raw = f"{snapshot.output}/{cell.id}/raw.json"
+            again = f"hesiod-watch perform backup {run} {cell.id} && " if cell.backup else ""
+            yield (
+                "after copying damaged raw data again from the sequencer: "
+                f"rm -f {raw} && {again}hesiod-watch verify {run} {cell.id} --backup"
+            )
+        if cell.backup and (cell.backup.outcome == "failed" or damage_in(cell.verification)):
             yield (
                 "copy damaged and missing files to its backups again: "
                 f"hesiod-watch perform backup {run} {cell.id}"

@@ -155,6 +155,8 @@ def digest_of_report(snapshot: Snapshot) -> str:
         wrong = (
             f" {names}" if stage is Stage.PROCESSED and (names := finding_of(cell).names) else ""
         )
+        if stage is Stage.PROCESSED and (damage := other_damage(cell)):
+            wrong += f" {digest_of(damage)}"
         late = f" {late_words(cell)}" if late_words(cell) else ""
         shown = stage if stage in SETTLED else "open"
         lines.append(f"{cell.id} {shown}{made}{so_far}{accepted}{wrong}{late}")

@@ -29,6 +29,7 @@ from hesiod_watch.core.model import (
 )
 from hesiod_watch.core.ownership import Attempt, CellFlags, Progress
 from hesiod_watch.core.records import numbers_in, record_in, whole_number
+from hesiod_watch.core.results import DoneRecord
 from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.rules import completeness
 from hesiod_watch.rules.liveness import Judge, under_way
@@ -47,6 +48,8 @@ INGEST_DIRECTORY = ".ingest"
 """In a cell's output until it is processed: its growing outputs."""
 INGEST_FILE = ".ingest.json"
 """In a cell's output while the cell is being written: state and results of the last ingest."""
+RAW_MANIFEST = "raw.json"
+"""In a cell's output: checksums of its raw data."""
 SMALL = 1 << 20
 """Bytes of such a file that are read; ours are far smaller."""
 
@@ -262,7 +265,20 @@ def _with_copies(cell: Cell, listing: flags.FlagListing, judge: Judge, output: P
     working = under_way(backup) or under_way(verification)
     results = output / cell.id.library / cell.id.name if output and working else None
     progress = _read_progress(results, COPIES_FILE)
-    return replace(cell, backup=backup, verification=verification, progress=progress)
+    raw_missing = (
+        output is not None
+        and cell.present
+        and not (verification and verification.outcome == "done")
+        and DoneRecord.of(cell.flags.done).raw_due
+        and not os.path.lexists(output / cell.id.library / cell.id.name / RAW_MANIFEST)
+    )
+    return replace(
+        cell,
+        backup=backup,
+        verification=verification,
+        progress=progress,
+        raw_missing=raw_missing,
+    )
 
 
 def _arriving(

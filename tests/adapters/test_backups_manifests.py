@@ -14,7 +14,6 @@ from open_runs import opened
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.model import CellId
 from hesiod_watch.remote.backup.manifests import (
-    RAW_MANIFEST,
     RawManifest,
     read_raw,
     read_raw_data,
@@ -24,6 +23,7 @@ from hesiod_watch.remote.backup.manifests import (
 )
 from hesiod_watch.remote.backup.minknow_hashes import compare
 from hesiod_watch.runs.minknow.output_hash import parse_output_hash
+from hesiod_watch.runs.observe import RAW_MANIFEST
 
 CELL = CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")
 NAMES = ("pod5/a.pod5", "#x", " b\n", "-c", "\udcff.txt", "fastq_pass/barcode01/ä.fastq")

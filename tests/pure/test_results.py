@@ -72,8 +72,9 @@ def test_impossible_values(kind: type[WorkRecord], value: Any) -> None:
 
 def test_keys_that_are_always_there() -> None:
     """A finished result has all its keys, also the empty ones; an unfinished one only the known."""
-    assert BackupRecord("m").record() == {"manifest": "m", "copies": []}
-    assert BackupRecord().record() == {}
+    record = {"manifest": "m", "copies": [], "damaged_ends": False}
+    assert BackupRecord("m").record() == record
+    assert BackupRecord().record() == {"damaged_ends": False}
     assert MarkRecord().record() == {"marked": False}
     assert StripRecord().record() == {}
     assert StripRecord(0).record() == {"files": 0}

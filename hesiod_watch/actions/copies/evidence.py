@@ -18,6 +18,7 @@ from hesiod_watch.actions.copies.survey import Copies, CopySurvey
 from hesiod_watch.core.action_kinds import STRIP
 from hesiod_watch.core.file_entry import FileEntry, changed_names, file_sizes
 from hesiod_watch.core.model import CellId
+from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import CellFlags
 from hesiod_watch.core.results import BackupRecord, DoneRecord
 from hesiod_watch.remote.backup.manifests import manifest_md5, read_raw
@@ -101,7 +102,9 @@ def gather_evidence(
         moved=changed_names(found, after),
         checksums=here.hashes.judge(sha256) or raw.checksums,
     )
-    return _with_flags(job, evidence)
+    evidence = _with_flags(job, evidence)
+    damaged = (f"{display(name)}: {why}" for name, why in raw.damaged.items())
+    return replace(evidence, blockers=(*evidence.blockers, *damaged))
 
 
 def unmet_preconditions(job: Job) -> tuple[str, ...]:

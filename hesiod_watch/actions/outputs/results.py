@@ -87,6 +87,7 @@ class CellResults:
             self.completeness,
             self.checksums.finding(iso_now()),
             self.checksums.sentence[:LONGEST],
+            raw_due=True,
         )
 
     @classmethod

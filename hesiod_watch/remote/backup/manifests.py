@@ -1,7 +1,8 @@
 """Manifests of a cell: expected results in `manifest.json`, expected raw data in `raw.json`.
 
-Both are in the cell's output. `raw.json` is made once, while the data are read anyway: by a sync,
-which compares them with the upstream, or else by the first backup. It lists every regular file of
+Both are in the cell's output. `raw.json` is made once: by a sync, which reads all data to compare
+them with the upstream, by the first backup, or else by a verification after the processing. It
+lists every regular file of
 the cell's directory with size, MD5 and time. A file that has changed since then is read again, and
 the change is reported. If MinKNOW wrote its own checksums (`output_hash_*.csv`), each is compared
 with the data, and the result is recorded.
@@ -11,11 +12,14 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hesiod_watch.core import file_ends
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import Entries, FileEntry
 from hesiod_watch.core.minknow_checksums import MinknowChecksums
@@ -33,9 +37,13 @@ from hesiod_watch.host.files import (
 )
 from hesiod_watch.remote.backup.minknow_hashes import read_output_hashes
 from hesiod_watch.runs import cell_files
+from hesiod_watch.runs.observe import RAW_MANIFEST
 
 MANIFEST = "manifest.json"
-RAW_MANIFEST = "raw.json"
+PARTIAL = ".raw.json"
+"""Begun `raw.json`: an interrupted reading continues after the files that it lists."""
+SAVE_SECONDS = 60.0
+"""Seconds between two states of the begun `raw.json`."""
 FORMAT = "hesiod-watch raw 1"
 LARGEST = 1 << 30
 """Maximum bytes of a manifest; a million files with long names need a quarter of it."""
@@ -49,6 +57,8 @@ class RawManifest:
     files: Entries = field(default_factory=dict)
     # Record of `MinknowChecksums`; empty if MinKNOW wrote no checksums.
     hashes: Mapping[str, object] = field(default_factory=dict)
+    # Files without the end markers of their format, and what is wrong with each (`file_ends`).
+    damaged: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def checksums(self) -> MinknowChecksums:
@@ -61,13 +71,13 @@ class RawManifest:
         return {name: file.sha256 for name, file in self.files.items()}
 
 
-def read_raw(cell_output: Path) -> RawManifest:
+def read_raw(cell_output: Path, file_name: str = RAW_MANIFEST) -> RawManifest:
     """Read all of `raw.json`; a manifest without files if there is none.
 
     Sources that were removed before the cell was processed are no longer part of it: no copy of
     them is expected. Raises PermanentError, TemporaryError.
     """
-    path = cell_output / RAW_MANIFEST
+    path = cell_output / file_name
     document = _document(path)
     if document is None:
         return RawManifest("")
@@ -80,7 +90,9 @@ def read_raw(cell_output: Path) -> RawManifest:
             raise ValueError("it names a file twice")
         for name in _names_in(cell_output, "removed"):
             files.pop(name, None)
-        return RawManifest(str(document["cell"]), files, dict(document.get("output_hash", {})))
+        damaged = {str(each["name"]): str(each["reason"]) for each in document.get("damaged", [])}
+        hashes = dict(document.get("output_hash", {}))
+        return RawManifest(str(document["cell"]), files, hashes, damaged)
     except (KeyError, TypeError, ValueError) as error:
         raise PermanentError(f"{display(str(path))} is damaged: {display(str(error))}") from error
 
@@ -143,7 +155,18 @@ def manifest_md5(cell_output: Path) -> str:
     return "" if content is None else md5(content)
 
 
-def write_raw(cell_output: Path, manifest: RawManifest) -> None:
+def read_begun(cell_output: Path) -> RawManifest:
+    """Read the begun `raw.json`; a manifest without files if there is none, or a damaged one.
+
+    Raises TemporaryError.
+    """
+    try:
+        return read_raw(cell_output, PARTIAL)
+    except PermanentError:
+        return RawManifest("")
+
+
+def write_raw(cell_output: Path, manifest: RawManifest, file_name: str = RAW_MANIFEST) -> None:
     """Write `raw.json` completely or not at all, and sync it to disk.
 
     A name that is not UTF-8 contains lone surrogates. JSON writes them as `\\udcXX`, which is
@@ -154,14 +177,22 @@ def write_raw(cell_output: Path, manifest: RawManifest) -> None:
         "cell": manifest.cell,
         "bytes": sum(file.size for file in manifest.files.values()),
         **({"output_hash": dict(manifest.hashes)} if manifest.hashes else {}),
+        **(
+            {"damaged": [{"name": key, "reason": why} for key, why in manifest.damaged.items()]}
+            if manifest.damaged
+            else {}
+        ),
         "files": [manifest.files[name].record() for name in sorted(manifest.files)],
     }
-    where = display(str(cell_output / RAW_MANIFEST))
+    where = display(str(cell_output / file_name))
     with (
         translated(f"{where} cannot be written", own_output=True),
         directory(cell_output) as parent,
     ):
-        replace_whole(parent, RAW_MANIFEST, (json.dumps(document, indent=1) + "\n").encode("ascii"))
+        replace_whole(parent, file_name, (json.dumps(document, indent=1) + "\n").encode("ascii"))
+        if file_name == RAW_MANIFEST:
+            with suppress(FileNotFoundError):
+                os.unlink(PARTIAL, dir_fd=parent)
 
 
 def read_raw_data(
@@ -172,12 +203,14 @@ def read_raw_data(
     on_problem: Callable[[str], None] = lambda sentence: None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     stop: Callable[[], bool] = lambda: False,
+    save: Callable[[RawManifest], None] = lambda begun: None,
 ) -> RawManifest:
     """Manifest of a cell's present raw data; only files that changed since `former` are read.
 
     Only regular files count. Links and special files are reported and never opened. Files that
     changed or disappeared since `former` are reported too, and missing files stay in the list.
-    `on_problem` gets each reported sentence.
+    `on_problem` gets each reported sentence. `save` gets what has been read so far, now and then
+    and when `stop` ends the reading. The ends of all BAM, pod5 and fast5 files are examined.
 
     Raises TemporaryError if files cannot be read or change meanwhile, PermanentError.
     """
@@ -204,8 +237,13 @@ def read_raw_data(
     # A missing file stays in the manifest: it was part of the cell, and its copy must still be
     # checked.
     found = known | {name: file for name, file in former.files.items() if name not in files}
+    saved = time.monotonic()
     for name in wanted:
-        if stop():
+        stopping = stop()
+        if found and (stopping or time.monotonic() - saved > SAVE_SECONDS):
+            save(RawManifest(str(cell), found))
+            saved = time.monotonic()
+        if stopping:
             raise TemporaryError(f"{run.path.name} {cell}: stopped")
         found[name] = _read(run, cell, files[name], with_sha256=name in hashes.sha256)
         if (before := former.files.get(name)) and before.md5 != found[name].md5:
@@ -217,7 +255,30 @@ def read_raw_data(
     checksums = hashes.judge({name: file.sha256 for name, file in found.items()})
     for sentence in checksums.lines():
         on_problem(sentence)
-    return RawManifest(str(cell), found, checksums.record() or former.hashes)
+    damaged = damaged_ends(run, cell, files)
+    for name, problem in damaged.items():
+        on_problem(f"{display(name)}: {problem}")
+    return RawManifest(str(cell), found, checksums.record() or former.hashes, damaged)
+
+
+def damaged_ends(run: OpenDirectory, cell: CellId, files: Entries) -> dict[str, str]:
+    """Files without the end markers of their format, and what is wrong with each.
+
+    Raises TemporaryError if a file cannot be read, PermanentError.
+    """
+    found = []
+    for name in files:
+        if not name.endswith(file_ends.KINDS):
+            continue
+        with (
+            translated(f"{display(f'{cell}/{name}')} cannot be read"),
+            cell_files.opened(run, cell, name) as descriptor,
+        ):
+            size = os.fstat(descriptor).st_size
+            head = os.pread(descriptor, file_ends.HEAD_BYTES, 0)
+            tail = os.pread(descriptor, file_ends.TAIL_BYTES, max(0, size - file_ends.TAIL_BYTES))
+        found.append(file_ends.FileEnds(name, size, head, tail))
+    return file_ends.find_damaged(found)
 
 
 def _read(run: OpenDirectory, cell: CellId, entry: FileEntry, *, with_sha256: bool) -> FileEntry:
