@@ -24,7 +24,7 @@ from typing import Any
 
 from hesiod_watch.actions import Job, Outcome
 from hesiod_watch.actions.attempt import attempt_at
-from hesiod_watch.actions.outputs.ingest_dir import open_ingest
+from hesiod_watch.actions.outputs.ingest_dir import follow_renamed_library, open_ingest
 from hesiod_watch.actions.outputs.progress import ProgressReporter
 from hesiod_watch.actions.outputs.publication import own_directory
 from hesiod_watch.actions.outputs.sources import (
@@ -69,6 +69,7 @@ def perform(job: Job) -> Outcome:
 def _ingest(job: Job) -> None:
     cell = job.the_cell
     cell_output = job.output / cell.library / cell.name
+    follow_renamed_library(job, cell_output)
     with translated(cell_output, own_output=True):
         cell_output.mkdir(parents=True, exist_ok=True)
     # Read before the listing: any later change is a reason for another attempt.

@@ -30,8 +30,9 @@ from __future__ import annotations
 
 import errno
 import logging
+import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial
@@ -41,6 +42,7 @@ from typing import TypeVar
 from hesiod_watch.actions import Job, Outcome, command_of
 from hesiod_watch.actions.attempt import attempt_at
 from hesiod_watch.actions.outputs.ingest_dir import (
+    follow_renamed_library,
     hand_over,
     ingest_files,
     open_ingest,
@@ -82,7 +84,7 @@ from hesiod_watch.core.naming import display, is_output_file_name
 from hesiod_watch.core.ownership import Progress
 from hesiod_watch.core.results import DamageRecord, WorkRecord
 from hesiod_watch.core.times import BackOff
-from hesiod_watch.fastq.model import Tally
+from hesiod_watch.fastq.model import Output, Tally
 from hesiod_watch.host import process
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.report.multiqc import is_multiqc_file
@@ -90,6 +92,7 @@ from hesiod_watch.rules import completeness
 from hesiod_watch.rules.liveness import unclear
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.cell_directories import directories_text
+from hesiod_watch.runs.identities import find_second_copy
 from hesiod_watch.runs.observe import PROGRESS_FILE
 
 logger = logging.getLogger(__name__)
@@ -154,6 +157,7 @@ def _process(job: Job) -> CellResults:
         open_ingest(job, cell_output) as ingest,
     ):
         outputs, found = find_outputs(job)
+        _require_only_copy(job, outputs, found)
         total = sum(output.size for output in outputs)
 
         def working(tally: Tally) -> None:
@@ -241,6 +245,26 @@ def _judge(job: Job, contents: CellContents, equal: NamedFiles) -> Completeness:
     raise _NotCompleteError(why, verdict)
 
 
+def _require_only_copy(job: Job, outputs: Sequence[Output], contents: CellContents) -> None:
+    """Refuse a second copy of a cell, unless a person accepted it. Raises PermanentError."""
+    cell = job.the_cell
+    files = {(source.name, source.size) for output in outputs for source in output.sources}
+    try:
+        why = find_second_copy(
+            job.config.output, job.config.landing, job.run_dir, cell, contents.summaries, files
+        )
+    except OSError as error:
+        job.log().line(f"{cell}: not compared with the cells of other runs: {error}")
+        return
+    if why and not flags.read_flags(job.pipeline).accepted(cell.stem):
+        synced = job.pipeline / flags.synced(cell.stem)
+        raise PermanentError(
+            f"it is a second copy of a cell: {why}; it is not processed twice. Remove one of them, "
+            "or abort the other one, then retry. To have both: "
+            f"rm -f {shlex.quote(str(synced))} && touch {shlex.quote(str(synced))}, then retry"
+        )
+
+
 def _judge_failed(job: Job, contents: CellContents) -> Completeness:
     """Verdict on the contents of a cell that fails for another reason."""
     verdict = completeness.judge(contents)
@@ -259,6 +283,7 @@ def _wait_for_ingest(job: Job, only_writer: ExitStack) -> None:
     if not job.cell_dir.is_in_place():
         raise missing_cell(job)
     cell_output = job.output / cell.library / cell.name
+    follow_renamed_library(job, cell_output)
     reporter = ProgressReporter(cell_output, job.on_progress)
     silence: _Silence | None = None
     while True:

@@ -7,6 +7,7 @@ other owners. A check that cannot be made is a finding too.
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
 import shutil
@@ -35,12 +36,15 @@ from hesiod_watch.remote.sequencer.checks import check_upstream
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.areas import OutputArea, landing_owners, landing_problem
 from hesiod_watch.runs.landing import LandingArea
+from hesiod_watch.runs.orphans import find_orphans
 from hesiod_watch.service.capacity import growth, spaces
 from hesiod_watch.service.watch.watcher import Watcher
 
 SCRATCH = ".hesiod-watch-doctor-"
 LARGEST_CLOCK_DIFFERENCE = 5.0
 """Largest difference, in seconds, of the file system's clock that does not mislead readers."""
+ORPHANS_SHOWN = 50
+"""Number of orphaned directories of results that are named."""
 CODER_MISSING = (
     "FASTQ is compressed without the compiled coder: correctly, at two thirds of the speed; "
     "install a C compiler (Debian: gcc, libc6-dev), then this program again"
@@ -166,6 +170,14 @@ def _output(name: str, config: Config) -> Iterator[Check]:
     yield Check(name, share > 0.05, says)
 
 
+def _orphans(name: str, config: Config) -> Iterator[Check]:
+    found = find_orphans(LandingArea(config.landing, config.batch), config.output)
+    for sentence in itertools.islice(found, ORPHANS_SHOWN):
+        yield Check(name, None, sentence)
+    if more := sum(1 for _ in found):
+        yield Check(name, None, f"{more} more like these")
+
+
 def _workers(name: str, config: Config) -> Iterator[Check]:
     processing = config.processing
     if locks_missing(config.landing, config.locks) == "":
@@ -247,6 +259,7 @@ CHECKS: tuple[tuple[str, Callable[[str, Config], Iterator[Check]]], ...] = (
     ("owners", _owners),
     ("owners", _makers),
     ("output", _output),
+    ("results", _orphans),
     ("workers", _workers),
     ("tools", _tools),
     ("coder", _coder),

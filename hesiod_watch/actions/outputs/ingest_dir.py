@@ -11,6 +11,7 @@ more.
 from __future__ import annotations
 
 import errno
+import os
 import secrets
 import shutil
 from collections.abc import Sequence
@@ -39,6 +40,28 @@ def open_ingest(job: Job, cell_output: Path) -> Ingest:
     return Ingest.open(
         directory, job.cell_dir, settings, owner=asdict(job.owner), check_all=check_all
     )
+
+
+def follow_renamed_library(job: Job, cell_output: Path) -> None:
+    """Move a cell's outputs to the present name of its library, if the library was renamed.
+
+    Only the owner of the cell's work may call this. Raises TemporaryError, PermanentError.
+    """
+    with translated(str(cell_output), own_output=True):
+        if os.path.lexists(cell_output) or not job.cell_dir.is_in_place():
+            return
+        former = [
+            place
+            for place in job.output.glob(f"*/{cell_output.name}")
+            if place.is_dir()
+            and not place.is_symlink()
+            and not os.path.lexists(job.run_dir / place.parent.name / cell_output.name)
+        ]
+        if len(former) == 1:
+            cell_output.parent.mkdir(exist_ok=True)
+            former[0].rename(cell_output)
+            with suppress(OSError):  # other cells may be there
+                former[0].parent.rmdir()
 
 
 def ingest_files(cell_output: Path) -> dict[str, tuple[int, int]]:
