@@ -132,6 +132,16 @@ def test_abort_is_recorded_and_stops_the_cell(site: Site) -> None:
     assert site.run("abort", RUN, CELL, "--why", "again", check=1).stderr
 
 
+@pytest.mark.parametrize("command", [["strip", "--yes"], ["strip"]])
+def test_raw_data_of_a_cell_without_results_are_kept(site: Site, command: list[str]) -> None:
+    """A cell that is not processed is not deleted, and the command names the reasons."""
+    land(site)
+    site.run("perform", "new-run", RUN)
+    done = site.run(*command, RUN, f"{LIBRARY}/{CELL}", check=1)
+    assert "Traceback" not in done.stderr
+    assert "it is not processed" in done.stdout + done.stderr
+
+
 def test_release_frees_a_claim_of_an_unknown_owner(site: Site) -> None:
     """An empty `started` flag holds its cell until a user says that its owner is dead."""
     land(site)

@@ -137,6 +137,8 @@ class CopySurvey:
     def of_outputs(self, here: LocalCopy) -> Copies:
         """Our outputs, as copies of the raw FASTQ files that they were made from."""
         copies: Copies = {}
+        if not self.manifest:
+            return copies  # the cell may have no output directory
         device = device_of(self.cell_output)
         wrong = {
             name: why
