@@ -361,6 +361,16 @@ def test_special_files(name: str, make: Any, pipeline: Path) -> None:
     ]
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["FIFO", "directory"])
+def test_message_whose_name_is_in_use(make: Any, pipeline: Path) -> None:
+    """A message that cannot be written because of a special file is an error, without a number."""
+    make(pipeline / "messages" / "run-new")
+    with pytest.raises(PermanentError, match=r"messages/run-new: not a regular file"):
+        flags.put_message(pipeline_at(pipeline), "run-new", record())
+    assert not [name for name in os.listdir(pipeline / "messages") if name.isdigit()]
+
+
 @pytest.mark.parametrize(
     "make",
     [os.mkfifo, lambda path: path.write_text("x"), lambda path: path.symlink_to("/")],

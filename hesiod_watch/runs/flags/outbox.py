@@ -23,12 +23,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-from hesiod_watch.core.errors import FlagExists
+from hesiod_watch.core.errors import FlagExists, FlagUnknown
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.queued_messages import Outbox, OutboxMessage
 from hesiod_watch.core.records import record_in
 from hesiod_watch.core.system_errors import translate, translated
-from hesiod_watch.host.files import TEMPORARY, OpenDirectory, sync_directory
+from hesiod_watch.host.files import TEMPORARY, OpenDirectory, require_regular, sync_directory
 from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs.flags import names
 from hesiod_watch.runs.flags.flag_files import LARGEST, create, create_file, read
@@ -159,6 +159,9 @@ def number(pipeline: Pipeline, key: str) -> int:
             found = _OutboxFiles(place)
             if given := found.numbers.get(key):
                 return given
+            if key not in found.keys:
+                require_regular(place / key, os.stat(key, dir_fd=parent, follow_symlinks=False))
+                raise FlagUnknown(f"{place / key}: created, but a listing does not show it (yet)")
             # Another process may take the number meanwhile: the next listing shows it.
             with suppress(FileExistsError):
                 os.symlink(key, f"{found.highest + 1:04d}", dir_fd=parent)
