@@ -16,6 +16,7 @@ from hesiod_watch.core.errors import HesiodError, PermanentError, UsageError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import CellId, ListedRun, RunName, Snapshot
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.system_errors import translated
 from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.host.locks import locks_missing
 from hesiod_watch.rules.stages import find_cell
@@ -52,17 +53,11 @@ def run_path(config: Config, text: str) -> Path:
     """
     if "/" in text or text in (".", ".."):
         place = Path(text)
-        named = LandingArea(config.landing, config.batch).run_of(place) == place
-        if named and open_run(config, place).is_in_place():
-            return place
-        path = place.resolve()
-        for candidate in () if named else (path, path / "rundata", path.parent):
-            resolved = candidate.resolve()
-            if (
-                resolved.is_dir()
-                and LandingArea(config.landing.resolve(), config.batch).run_of(resolved) == resolved
-            ):
-                return config.landing / resolved.relative_to(config.landing.resolve())
+        if LandingArea(config.landing, config.batch).run_of(place) == place:
+            if open_run(config, place).is_in_place():
+                return place
+        elif behind := _run_behind(config, place):
+            return behind
         raise UsageError(f"{display(text)}: not a run in the landing area {config.landing}")
     found = [run for run in all_runs(config) if run.name == text]
     if len(found) == 1:
@@ -76,6 +71,18 @@ def run_path(config: Config, text: str) -> Path:
         f"{display(text)}: no run of this name in {config.landing}; `hesiod-watch status` lists"
         " the runs"
     )
+
+
+def _run_behind(config: Config, place: Path) -> Path | None:
+    """Run to which a path leads: the run's, or that of its output or `pipeline/`."""
+    landing = LandingArea(config.landing.resolve(), config.batch)
+    with translated(f"{display(str(place))} cannot be read"):
+        path = place.resolve()
+        for candidate in (path, path / "rundata", path.parent):
+            resolved = candidate.resolve()
+            if resolved.is_dir() and landing.run_of(resolved) == resolved:
+                return config.landing / resolved.relative_to(landing.path)
+    return None
 
 
 def run_paths(config: Config, texts: Iterable[str]) -> list[Path]:
