@@ -32,6 +32,7 @@ BENCHMARKS: dict[str, Benchmark] = {  # by module in this directory
     "latency": Benchmark("from the end of a cell to its claim", ("--idle", "20", "--storm", "10")),
     "completion": Benchmark("from the last file of a cell to `.done`", ("--sizes", "0.2", "0.8")),
     "looks": Benchmark("how often a finished cell is looked at"),
+    "cpu": Benchmark("how much CPU time a poll, a look and a small cell take", ("--rounds", "2")),
     "memory": Benchmark("how much memory a cell of very many files takes", ("--files", "5000")),
     "upstreams": Benchmark(
         "what polls and proven copies cost", ("--runs", "50", "--files", "1000")
