@@ -42,6 +42,7 @@ from hesiod_watch.core.results import (
 )
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import rested
+from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup.init import refuse_same_disk
@@ -268,12 +269,10 @@ class _CellBackup:
                 *(place for place in (self.cell_output, job.cell_dir.path) if place.is_dir()),
             )
             store.nice = job.config.processing.nice
-            output, landing = job.config.output, job.config.landing
             parts = [
                 DirectoryMirror(
                     store,
-                    self.cell_output,
-                    output,
+                    OpenDirectory(self.cell_output, job.config.output),
                     results_place(run, self.cell),
                     results,
                     self.log,
@@ -283,8 +282,7 @@ class _CellBackup:
                 parts.append(
                     DirectoryMirror(
                         store,
-                        job.cell_dir.path,
-                        landing,
+                        job.cell_dir,
                         raw_place(run, self.cell),
                         wanted,
                         self.log,
@@ -372,7 +370,7 @@ def _backup_run(job: Job) -> Outcome:
                 with opened(backup) as store:
                     refuse_same_disk(store, job.config)
                     files = number_of(
-                        mirror_run_files(store, job.run_dir, job.output, job.config, log), "file"
+                        mirror_run_files(store, job.run, job.output, job.config, log), "file"
                     )
                 log.line(
                     f"{backup.name}: the run's own files are there and were read back: {files}"

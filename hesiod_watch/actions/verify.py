@@ -209,7 +209,7 @@ class _Verification:
     record: bool  # make `raw.json` where there is none
     found: VerificationResult = field(default_factory=VerificationResult)
     # damaged files on this host, by their path on a backup
-    bad: dict[str, Path] = field(default_factory=dict)
+    bad: set[str] = field(default_factory=set)
 
     def make(self, *, backups: bool) -> VerificationResult:
         listing = flags.read_flags(flags.Pipeline(self.run))
@@ -255,9 +255,7 @@ class _Verification:
         for problem in verify_cell(self.cell_output):
             self.found.problems.append(f"output: {display(problem)}")
             name = Path(problem.removeprefix(f"{self.cell_output}/").partition(":")[0]).name
-            self.bad[f"{results_place(self.run.path.name, self.cell)}/{name}"] = (
-                self.cell_output / name
-            )
+            self.bad.add(f"{results_place(self.run.path.name, self.cell)}/{name}")
 
     def _raw(self, recorded: RawManifest, *, removed: bool, first: bool) -> None:
         """Compare the raw data here with raw.json and MinKNOW's own checksums.
@@ -315,7 +313,7 @@ class _Verification:
                 self.found.extra.append(name)
             elif not file.same_content(before):
                 self.found.problems.append(f"{shown}: {_other(before, file)}")
-                self.bad[f"{raw_place(self.run.path.name, self.cell)}/{name}"] = directory / name
+                self.bad.add(f"{raw_place(self.run.path.name, self.cell)}/{name}")
 
     def _sources(self, recorded: RawManifest, *, removed: bool) -> None:
         """Compare the sources of the results; raw.json has shown missing files already."""
@@ -359,11 +357,11 @@ class _Verification:
                 problems: list[str] = []
                 done = 0
                 for directory, facts, here in (
-                    (results_place(run, self.cell), results, self.cell_output),
+                    (results_place(run, self.cell), results, OpenDirectory(self.cell_output)),
                     (
                         raw_place(run, self.cell),
                         wanted,
-                        self.run.path / self.cell.library / self.cell.name,
+                        self.run.open(self.cell.library, self.cell.name),
                     ),
                 ):
                     if facts:
@@ -390,7 +388,13 @@ class _Verification:
             )
 
     def _part(
-        self, store: BackupStore, directory: str, facts: Entries, here: Path, done: int, total: int
+        self,
+        store: BackupStore,
+        directory: str,
+        facts: Entries,
+        here: OpenDirectory,
+        done: int,
+        total: int,
     ) -> list[str]:
         """Verify one directory of a backup.
 
@@ -402,18 +406,18 @@ class _Verification:
 
         wrong = find_wrong(store, directory, facts, here, reading)
         for name in facts:
-            ours = self.bad.pop(f"{directory}/{name}", None) if name not in wrong else None
-            if ours is not None:
-                self._compare(store, directory, name, ours)
+            if name not in wrong and f"{directory}/{name}" in self.bad:
+                self.bad.remove(f"{directory}/{name}")
+                self._compare(store, directory, name, here)
         return sentences(store, directory, facts, wrong)
 
-    def _compare(self, store: BackupStore, directory: str, name: str, ours: Path) -> None:
+    def _compare(self, store: BackupStore, directory: str, name: str, here: OpenDirectory) -> None:
         try:
-            first, count = store.difference(directory, name, ours)
+            first, count = store.difference(directory, name, here)
         except (HesiodError, OSError) as error:
             logger.debug("not compared: %s", error)
             return
-        where = "output" if ours.parent == self.cell_output else "landing"
+        where = "output" if here.path == self.cell_output else "landing"
         if count:
             self.found.problems.append(
                 f"{where}: {display(name)}: byte {first} is the first of {count} that differ "

@@ -235,6 +235,14 @@ def regular(
     return _closing(open_regular(name, parent, follow=follow))
 
 
+@contextmanager
+def regular_below(place: OpenDirectory, name: str) -> Iterator[int]:
+    """Open a regular file at `name` below `place`, each part by itself, for reading."""
+    *parents, last = name.split("/")
+    with place.open(*parents) as holder, regular(last, holder.descriptor) as descriptor:
+        yield descriptor
+
+
 def chunks(descriptor: int, size: int | None = None) -> Iterator[bytes]:
     """Content of an open file from its position on, at most `size` bytes."""
     left = sys.maxsize if size is None else size

@@ -18,7 +18,7 @@ from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.file_entry import Entries, FileEntry
 from hesiod_watch.core.inventory import PARTIAL, OverlongName, require_copyable
 from hesiod_watch.core.model import CellId
-from hesiod_watch.host.files import OpenDirectory, open_below, regular, sync_directory
+from hesiod_watch.host.files import OpenDirectory, open_below, regular_below, sync_directory
 from hesiod_watch.host.files import checksums as file_checksums
 
 _TEMPORARY = re.compile(r"\.(.+)\.[A-Za-z0-9]{6}", re.DOTALL)
@@ -92,7 +92,7 @@ def _list(parent: int, prefix: str, found: dict[str, FileEntry]) -> list[str]:
 @contextmanager
 def opened(run: OpenDirectory, cell: CellId, name: str) -> Iterator[int]:
     """Open a regular file of a cell for reading. Raises OSError, also if it is not regular."""
-    with holder(run, cell, name) as (parent, last), regular(last, parent) as descriptor:
+    with regular_below(run, f"{cell}/{name}") as descriptor:
         yield descriptor
 
 

@@ -13,6 +13,7 @@ from hesiod_watch.actions.copies.mirror import DirectoryMirror
 from hesiod_watch.config import BackupPlaceSettings
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.model import CellId
+from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup.compare import find_wrong, sentences
 from hesiod_watch.remote.backup.local_files import device_of
@@ -51,7 +52,7 @@ def source(tmp_path: Path) -> Path:
 
 def copied(backup: BackupPlaceSettings, source: Path, *, ignore_times: bool = False) -> None:
     with opened(backup) as store:
-        store.copy(source, PLACE, facts_of(source), ignore_times=ignore_times)
+        store.copy(OpenDirectory(source), PLACE, facts_of(source), ignore_times=ignore_times)
         store.make_durable()
 
 
@@ -59,7 +60,9 @@ def wrong(backup: BackupPlaceSettings, source: Path) -> list[str]:
     """Problems of the copy, without the common beginning of each sentence."""
     with opened(backup) as store:
         facts = facts_of(source)
-        problems = sentences(store, PLACE, facts, find_wrong(store, PLACE, facts, source))
+        problems = sentences(
+            store, PLACE, facts, find_wrong(store, PLACE, facts, OpenDirectory(source))
+        )
     return [sentence.removeprefix(f"second: {PLACE}/") for sentence in problems]
 
 
@@ -132,7 +135,7 @@ def test_repair_keeps_other_problems(backup: BackupPlaceSettings, source: Path) 
     facts = facts_of(source)
     (source / "#a").unlink()
     with opened(backup) as store:
-        mirror = DirectoryMirror(store, source, source, PLACE, facts, RunLog(None))
+        mirror = DirectoryMirror(store, OpenDirectory(source), PLACE, facts, RunLog(None))
         (problem,) = mirror.verify_files(lambda done: None)
         assert problem.startswith(f"second: {PLACE}/#a: differs: ")
         assert store.entries(f"{store.superseded(PLACE)}")["-c"].size == SIZE
@@ -205,7 +208,7 @@ def test_links_in_the_way(
         with pytest.raises(PermanentError, match="a link is in the place of a directory"):
             find_wrong(store, PLACE, facts_of(source))
         with pytest.raises(PermanentError, match="a link is in the place of a directory"):
-            store.copy(source, PLACE, ["#a"], ignore_times=True)
+            store.copy(OpenDirectory(source), PLACE, ["#a"], ignore_times=True)
     assert sorted((tmp_path / "moved").rglob("*")) == before
 
 
@@ -226,7 +229,7 @@ def test_no_link_is_followed_to_what_is_copied(
         opened(backup) as store,
         pytest.raises(PermanentError, match="is a link or not a directory"),
     ):
-        store.copy(source, PLACE, ["#a"], below=tmp_path)
+        store.copy(OpenDirectory(source, tmp_path), PLACE, ["#a"])
 
 
 def test_special_files_are_not_opened(backup: BackupPlaceSettings, source: Path) -> None:

@@ -21,6 +21,7 @@ from hesiod_watch.cli.simulator import SimulatedCell
 from hesiod_watch.config import BackupPlaceSettings, Config
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.model import CellId
+from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup.compare import find_wrong, sentences
 from hesiod_watch.remote.backup.init import initialise_backup
@@ -79,7 +80,7 @@ def source(tmp_path: Path) -> Path:
 def test_copied_and_read_there(backup: BackupPlaceSettings, root: Path, source: Path) -> None:
     """Files arrive with their names; a differing file is named with its byte and is kept."""
     with opened(backup) as store:
-        store.copy(source, PLACE, facts_of(source))
+        store.copy(OpenDirectory(source), PLACE, facts_of(source))
         store.make_durable()
         assert find_wrong(store, PLACE, facts_of(source)) == {}
     assert facts_of(root / PLACE) == facts_of(source)
@@ -91,14 +92,16 @@ def test_copied_and_read_there(backup: BackupPlaceSettings, root: Path, source: 
     (root / PLACE / "-c").unlink()
     with opened(backup) as store:
         facts = facts_of(source)
-        said = sentences(store, PLACE, facts, find_wrong(store, PLACE, facts, source))
+        said = sentences(
+            store, PLACE, facts, find_wrong(store, PLACE, facts, OpenDirectory(source))
+        )
         assert [sentence.removeprefix(f"far: {PLACE}/").partition(":")[0] for sentence in said] == [
             "-c",
             "pod5/*",
         ]
         assert said[1].endswith("byte 100 is the first of 1 that differ from ours")
         store.set_aside(PLACE, ["pod5/[a]"])
-        store.copy(source, PLACE, facts_of(source), ignore_times=True)
+        store.copy(OpenDirectory(source), PLACE, facts_of(source), ignore_times=True)
         assert find_wrong(store, PLACE, facts_of(source)) == {}
         superseded = root / store.superseded(PLACE)
     assert (superseded / "pod5/*").read_bytes() == data
@@ -126,7 +129,7 @@ def test_cut_in_the_middle_continues(
     size = 12_000_000
     (source / "big").write_bytes(b"former")
     with opened(backup) as store:
-        store.copy(source, PLACE, facts_of(source))
+        store.copy(OpenDirectory(source), PLACE, facts_of(source))
     (source / "big").write_bytes(os.urandom(size))
     log = RunLog(tmp_path / "log")
     link = servers.hosta.link
@@ -140,13 +143,13 @@ def test_cut_in_the_middle_continues(
     threading.Thread(target=break_link, daemon=True).start()
     try:
         with pytest.raises(TemporaryError, match="far: copying"), opened(backup) as store:
-            store.copy(source, PLACE, ["big"], log=log)
+            store.copy(OpenDirectory(source), PLACE, ["big"], log=log)
         assert (root / PLACE / "big").read_bytes() == b"former"
     finally:
         link.rate = None
     before = link.carried
     with opened(backup) as store:
-        store.copy(source, PLACE, ["big"], log=log)
+        store.copy(OpenDirectory(source), PLACE, ["big"], log=log)
         assert find_wrong(store, PLACE, facts_of(source)) == {}
         superseded = root / store.superseded(PLACE) / "big"
     assert link.carried - before < size * 3 // 4
@@ -162,7 +165,7 @@ def test_silent_host_ends_the_attempt(
     """
     try:
         with opened(backup) as store:
-            store.copy(source, PLACE, facts_of(source))
+            store.copy(OpenDirectory(source), PLACE, facts_of(source))
             servers.hosta.link.cut()
             with pytest.raises(TemporaryError, match="far: "):
                 store.entries(PLACE)

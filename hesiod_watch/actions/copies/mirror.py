@@ -18,12 +18,13 @@ from hesiod_watch.core.file_entry import Entries, FileEntry, file_sizes
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.core.text import number_of
-from hesiod_watch.host.files import OpenDirectory, checksums, regular
+from hesiod_watch.host.files import OpenDirectory, checksums, regular_below
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup.compare import find_wrong, sentences
 from hesiod_watch.remote.backup.store import BackupStore
 from hesiod_watch.remote.rsync import compare_and_repair
 from hesiod_watch.rules.copies import FLAGS, RESULTS
+from hesiod_watch.runs import flags
 
 LOGS = frozenset({"pipeline.log", "sync.log", "backup.log"})
 """Files of a run that grow while they are copied; they are copied last."""
@@ -36,8 +37,7 @@ class DirectoryMirror:
     """One directory of a backup, with the files that it must contain."""
 
     store: BackupStore
-    source: Path  # the source directory; it may be missing
-    below: Path  # a directory above it; below this one no link is followed
+    source: OpenDirectory  # it may be missing
     directory: str
     facts: Entries
     log: RunLog
@@ -103,21 +103,21 @@ class DirectoryMirror:
         Raises PermanentError if the size of a file differs from its fact.
         """
         found: dict[str, FileEntry] = {}
-        if not self.source.is_dir():
+        if not self.source.is_in_place():
             return found
-        with OpenDirectory(self.source, self.below).opened() as directory:
-            for name, fact in self.facts.items():
-                try:
-                    status = os.stat(name, dir_fd=directory.descriptor, follow_symlinks=False)
-                except OSError:
-                    continue  # missing here: reading at the backup shows whether a copy exists
-                if status.st_size != fact.size:
-                    where = display(str(self.source / name))
-                    raise PermanentError(
-                        f"{where}: {number_of(status.st_size, 'byte')}, and should be {fact.size}; "
-                        "it is not copied"
-                    )
-                found[name] = FileEntry.of_status(name, status)
+        directory = self.source.opened().descriptor
+        for name, fact in self.facts.items():
+            try:
+                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            except OSError:
+                continue  # missing here: reading at the backup shows whether a copy exists
+            if status.st_size != fact.size:
+                where = display(str(self.source / name))
+                raise PermanentError(
+                    f"{where}: {number_of(status.st_size, 'byte')}, and should be {fact.size}; "
+                    "it is not copied"
+                )
+            found[name] = FileEntry.of_status(name, status)
         return found
 
     def _copy(
@@ -127,7 +127,6 @@ class DirectoryMirror:
             self.source,
             self.directory,
             names,
-            below=self.below,
             log=self.log,
             on_progress=on_progress,
             ignore_times=ignore_times,
@@ -173,27 +172,25 @@ def _require_set_aside(store: BackupStore, directory: str, gone: Mapping[str, Fi
 
 
 def mirror_run_files(
-    store: BackupStore, run_dir: Path, output: Path, config: Config, log: RunLog
+    store: BackupStore, run: OpenDirectory, output: Path, config: Config, log: RunLog
 ) -> int:
     """Copy a run's own files and flags, its logs last, and verify them; returns their number.
 
     Raises as `copy_missing`.
     """
-    run = run_dir.name
-    number = 0
-    for source, directory, below, logs in (
-        (output, f"{run}/{RESULTS}", config.output, False),
-        (run_dir / "pipeline", f"{run}/{FLAGS}", config.landing, False),
-        (output, f"{run}/{RESULTS}", config.output, True),
+    name, number = run.path.name, 0
+    results = OpenDirectory(output, config.output)
+    for source, directory, logs in (
+        (results, f"{name}/{RESULTS}", False),
+        (flags.Pipeline(run), f"{name}/{FLAGS}", False),
+        (results, f"{name}/{RESULTS}", True),
     ):
         for last in (False, False, True):
             facts = {
-                name: fact
-                for name, fact in _facts_of(source, below).items()
-                if (name in LOGS) is logs
+                name: fact for name, fact in _facts_of(source).items() if (name in LOGS) is logs
             }
             try:
-                store.copy(source, directory, facts, below=below, log=log)
+                store.copy(source, directory, facts, log=log)
                 differing = _differing(store, source, directory, facts)
             except TemporaryError:
                 if last:
@@ -210,7 +207,9 @@ def mirror_run_files(
     return number
 
 
-def _differing(store: BackupStore, source: Path, directory: str, facts: Entries) -> list[str]:
+def _differing(
+    store: BackupStore, source: OpenDirectory, directory: str, facts: Entries
+) -> list[str]:
     """Files at the backup that are neither our present file nor the beginning of it."""
     sizes = file_sizes(store.entries(directory), facts)
     md5s = store.checksums(directory, sizes)
@@ -218,49 +217,60 @@ def _differing(store: BackupStore, source: Path, directory: str, facts: Entries)
         name
         for name, fact in facts.items()
         if (md5 := md5s.get(name)) != fact.md5
-        and (md5 is None or _md5_of_beginning(source / name, sizes[name]) != md5)
+        and (md5 is None or _md5_of_beginning(source, name, sizes[name]) != md5)
     ]
 
 
-def _md5_of_beginning(path: Path, size: int) -> str:
-    with translated(display(str(path))):
-        return _md5(path, size)
+def _md5_of_beginning(source: OpenDirectory, name: str, size: int) -> str:
+    with translated(display(str(source / name))):
+        return _md5(source, name, size)
 
 
-def _facts_of(source: Path, below: Path) -> Entries:
+def _facts_of(source: OpenDirectory) -> Entries:
     """Regular files of a directory, without hidden ones, as they are now.
 
     Includes sub-directories of `pipeline`. Only the top level of `output` is wanted, so cells are
     not entered.
     """
     found: dict[str, FileEntry] = {}
-    with OpenDirectory(source, below).opened():
-        pass  # checks that it is a real directory
+    source.opened()  # checks that it is a real directory
     pending = [""]
     while pending:
         prefix = pending.pop()
-        with translated(display(str(source))), os.scandir(source / prefix) as entries:
-            listed = sorted(entries, key=lambda entry: entry.name)
-        for entry in listed:
-            name = f"{prefix}{entry.name}"
-            if entry.name.startswith(".") or name in RUN_BACKUP:
+        with (
+            translated(display(str(source))),
+            source.open(*prefix.split("/")) as inner,
+            os.scandir(inner.descriptor) as entries,
+        ):
+            listed = sorted(
+                (entry.name, entry.is_dir(follow_symlinks=False))
+                for entry in entries
+                if entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False)
+            )
+        for last, is_directory in listed:
+            name = f"{prefix}{last}"
+            if last.startswith(".") or name in RUN_BACKUP:
                 continue
-            if entry.is_dir(follow_symlinks=False):
-                if source.name == "pipeline":
-                    pending.append(f"{name}/")
-            elif entry.is_file(follow_symlinks=False):
+            if not is_directory:
                 try:
-                    size = entry.stat(follow_symlinks=False).st_size
-                    md5 = _md5(source / name, size)
-                    found[name] = FileEntry(name, size=size, md5=md5)
+                    found[name] = _fact(source, name)
                 except FileNotFoundError:
                     continue  # a flag that was renamed meanwhile
                 except (OSError, HesiodError) as error:
                     raise TemporaryError(f"{display(str(source / name))}: {error}") from error
+            elif isinstance(source, flags.Pipeline):
+                pending.append(f"{name}/")
     return found
 
 
-def _md5(path: Path, size: int) -> str:
+def _fact(source: OpenDirectory, name: str) -> FileEntry:
+    """A regular file with its present size, and the MD5 of that many bytes. Raises OSError."""
+    with regular_below(source, name) as descriptor:
+        size = os.fstat(descriptor).st_size
+        return FileEntry(name, size=size, md5=checksums(descriptor, "md5", size=size)[0])
+
+
+def _md5(source: OpenDirectory, name: str, size: int) -> str:
     """MD5 of the first `size` bytes of a regular file. Raises OSError."""
-    with regular(path) as descriptor:
+    with regular_below(source, name) as descriptor:
         return checksums(descriptor, "md5", size=size)[0]

@@ -7,12 +7,12 @@ entries are reported too, because a person may take them for data.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
 
 from hesiod_watch.core.errors import HesiodError
 from hesiod_watch.core.file_entry import Entries, FileEntry
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
+from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.remote.backup.store import BackupStore
 
 COMPARED = 20
@@ -40,7 +40,7 @@ def find_wrong(
     store: BackupStore,
     directory: str,
     facts: Entries,
-    reference: Path | None = None,
+    reference: OpenDirectory | None = None,
     on_progress: Callable[[int], None] = lambda done: None,
     *,
     only: Collection[str] | None = None,
@@ -100,7 +100,11 @@ def extra(entry: FileEntry) -> str:
 
 
 def _differs(
-    store: BackupStore, directory: str, fact: FileEntry, found: str | None, reference: Path | None
+    store: BackupStore,
+    directory: str,
+    fact: FileEntry,
+    found: str | None,
+    reference: OpenDirectory | None,
 ) -> str:
     if found is None:
         return "cannot be read"
@@ -108,7 +112,7 @@ def _differs(
     if reference is None:
         return sentence
     try:
-        first, count = store.difference(directory, fact.name, reference / fact.name)
+        first, count = store.difference(directory, fact.name, reference)
     except (HesiodError, OSError) as error:
         return f"{sentence}; the first differing byte is not known: {error}"
     if not count:

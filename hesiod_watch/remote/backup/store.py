@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import ClassVar
 
 from hesiod_watch.config import BackupPlaceSettings
@@ -23,7 +22,7 @@ from hesiod_watch.core.inventory import names_given, read_files
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host.command import CommandRunner, run
-from hesiod_watch.host.files import OpenDirectory, regular
+from hesiod_watch.host.files import OpenDirectory, regular_below
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup import queries
 from hesiod_watch.remote.backup.local_files import (
@@ -97,11 +96,10 @@ class BackupStore(RemoteDirectory):
 
     def copy(
         self,
-        source: Path,
+        source: OpenDirectory,
         directory: str,
         names: Iterable[str],
         *,
-        below: Path | None = None,
         ignore_times: bool = False,
         log: RunLog = _NO_LOG,
         on_progress: Callable[[int], None] = lambda copied: None,
@@ -110,7 +108,7 @@ class BackupStore(RemoteDirectory):
 
         A file that is replaced is kept in `superseded`. Safe to stop at any moment and to repeat: a
         file with the same size and time is not sent again, and an interrupted large file is
-        continued. `below` is a directory above `source`; no link is followed below it.
+        continued.
         `ignore_times`: compare contents also if size and time agree. This method does not verify
         the result.
         """
@@ -125,19 +123,18 @@ class BackupStore(RemoteDirectory):
                 options=("--backup", f"--backup-dir={superseded}"),
                 always=("--ignore-times",) if ignore_times else (),
             )
-            with OpenDirectory(source, below).opened() as opened:
-                descriptor = opened.descriptor
-                log.line(f"{self.backup.name}: {number_of(len(names), 'file')} to {directory}")
-                copy_files(
-                    self.endpoint,
-                    command,
-                    names,
-                    descriptor,
-                    largest=largest(descriptor, names),
-                    log=log,
-                    label=self.backup.name,
-                    on_progress=on_progress,
-                )
+            descriptor = source.opened().descriptor
+            log.line(f"{self.backup.name}: {number_of(len(names), 'file')} to {directory}")
+            copy_files(
+                self.endpoint,
+                command,
+                names,
+                descriptor,
+                largest=largest(descriptor, names),
+                log=log,
+                label=self.backup.name,
+                on_progress=on_progress,
+            )
         # Also without a copy: the files may come from a copy that was killed before this.
         self.make_durable()
 
@@ -145,14 +142,14 @@ class BackupStore(RemoteDirectory):
         """Sync all written data to the backup's disk."""
         self.query(queries.DURABLE)
 
-    def difference(self, directory: str, name: str, reference: Path) -> tuple[int, int]:
-        """Compare a file with `reference`, a regular file on this host.
+    def difference(self, directory: str, name: str, reference: OpenDirectory) -> tuple[int, int]:
+        """Compare a file with that of the same name in `reference` on this host.
 
         Returns the offset of the first differing byte and the number of differing bytes; (0, 0) for
         equal files. Bytes beyond the end of the shorter file count as differing. Also raises
         OSError.
         """
-        with regular(reference) as descriptor:
+        with regular_below(reference, name) as descriptor:
             comparison = ChecksumComparison(descriptor)
             ended = self.endpoint.run(
                 ("cat", "--", f"{self.location.path}/{directory}/{name}"),
