@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hesiod_watch.core.errors import PermanentError, TemporaryError
-from hesiod_watch.core.system_errors import NotRegularFile
+from hesiod_watch.core.system_errors import DirectoryExchanged, NotRegularFile
 from hesiod_watch.host.files import (
     OpenDirectory,
     checksums,
@@ -75,6 +75,25 @@ def test_no_link_below_the_trusted_directory(place: Path) -> None:
     assert os.listdir(place / "landing" / "run") == ["new"]
     with pytest.raises(NotADirectoryError):
         OpenDirectory(place / "landing").open("elsewhere").descriptor  # noqa: B018 -- opens it
+
+
+def test_an_open_directory_stays_the_same(place: Path) -> None:
+    """What is put in the place of an open directory is not used, and is noticed."""
+    run = place / "landing" / "run"
+    (run / "cell" / "data").mkdir(parents=True)
+    cell = OpenDirectory(run, place).open("cell")
+    cell.require_in_place()
+    run.rename(place / "aside")
+    assert not cell.is_in_place()
+    (run / "cell").mkdir(parents=True)
+    with pytest.raises(DirectoryExchanged, match="another directory is in its place"):
+        cell.require_in_place()
+    (run / "cell").rmdir()
+    run.rmdir()
+    run.symlink_to(place / "aside")
+    with pytest.raises(NotADirectoryError):
+        cell.require_in_place()
+    assert os.listdir(cell.descriptor) == ["data"]
 
 
 def test_a_missing_directory_is_temporary(place: Path) -> None:
