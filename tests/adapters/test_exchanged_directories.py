@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from growing import directory_in_memory
+from younger_files import end_with_summaries
 
 from hesiod_watch.cli import main
 from hesiod_watch.cli.simulator import SimulatedCell
@@ -45,7 +46,6 @@ ACTIONS = {
     "notify": OF_THE_RUN,
     "report": ("run", "flags"),
 }
-SECRET = b"@secret\nACGT\n+\nIIII\n"
 
 
 class World:
@@ -72,7 +72,8 @@ class World:
             cell.write()
             self.perform("new-run", run)
         for path in (self.landing / VICTIM).rglob("*.fastq"):
-            path.write_bytes(SECRET)
+            path.write_text(f"@secret-{path.stem}\nACGT\n+\nIIII\n")
+        end_with_summaries(self.landing)
 
     def perform(self, action: str, run: str = OWN) -> int:
         cell = (str(CELL),) if action in ("process", "ingest", "synced") else ()
@@ -140,7 +141,7 @@ def calls_of(world: World, action: str, monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 @pytest.mark.parametrize(
-    "points", [6, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])]
+    "points", [20, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])]
 )
 @pytest.mark.parametrize(
     ("action", "directory"),
