@@ -6,7 +6,7 @@ import os
 import stat
 
 from hesiod_watch.core.errors import PermanentError
-from hesiod_watch.core.system_errors import DirectoryExchanged
+from hesiod_watch.core.system_errors import DirectoryExchanged, translate
 from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.runs.flags import names
 from hesiod_watch.runs.flags.flag_files import FlagContent, read
@@ -34,12 +34,13 @@ class Pipeline(OpenDirectory):
         return read(self.descriptor, name)
 
     def has(self, name: str) -> bool:
-        """Whether there is anything of this name. Raises FileNotFoundError without a directory."""
-        parent = self.descriptor
+        """Whether there is anything of this name. Raises TemporaryError, PermanentError."""
         try:
-            os.stat(name, dir_fd=parent, follow_symlinks=False)
-        except OSError:
+            self.status(name)
+        except FileNotFoundError:
             return False
+        except OSError as error:
+            raise translate(error, f"cannot read {self / name}") from error
         return True
 
     def status(self, name: str = "") -> os.stat_result:
