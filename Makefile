@@ -56,6 +56,7 @@ lint: venv
 	$(BIN)/lint-imports --no-logo >/dev/null || $(BIN)/lint-imports --no-logo
 	$(BIN)/python .ci/check_prose.py
 	$(BIN)/python .ci/flag_meanings.py --check
+	$(BIN)/python .ci/attention_kinds.py --check
 
 bench: venv
 	$(BIN)/python -m benchmarks

@@ -49,7 +49,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "poll": ("watch", "one full pass over all runs, for cron; waits for the work that it starts"),
     "status": ("show", "a table of runs and cells: how far each is, and why"),
     "explain": (
-        "show",
+        "explain_command",
         "why a run or a cell is in its state, what happens next, and what you can do",
     ),
     "plan": ("show", "what would be done now, with reasons; does nothing"),

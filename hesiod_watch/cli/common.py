@@ -6,8 +6,9 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,11 +16,11 @@ from hesiod_watch.config import Config, load
 from hesiod_watch.core.errors import HesiodError, PermanentError, UsageError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import CellId, ListedRun, RunName, Snapshot
-from hesiod_watch.core.naming import display
+from hesiod_watch.core.naming import display, parse_cell
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.host.locks import locks_missing
-from hesiod_watch.rules.stages import find_cell
+from hesiod_watch.rules.stages import find_cell, match_cells
 from hesiod_watch.runs.areas import OutputArea, landing_owners, landing_problem
 from hesiod_watch.runs.landing import LandingArea
 from hesiod_watch.runs.observe import observe
@@ -27,6 +28,9 @@ from hesiod_watch.runs.observe import observe
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+SUGGESTIONS = 3
+"""Most names that an error message suggests."""
 
 
 def config_of(options: argparse.Namespace) -> Config:
@@ -44,12 +48,13 @@ def all_runs(config: Config) -> list[Path]:
     return sorted(LandingArea(config.landing, config.batch).runs())
 
 
-def run_path(config: Config, text: str) -> Path:
+def run_path(config: Config, text: str, *, short: bool = False) -> Path:
     """Find the run directory of a name or a path.
 
     A path may also lead to the run's output or pipeline directory. A run that is named by its path
-    in the landing area, as the service does, is never searched through a link. Raises UsageError if
-    no run matches.
+    in the landing area, as the service does, is never searched through a link. With `short`, for
+    commands that only read, the unique beginning of a name is enough, or the flow cell id of one of
+    the run's cells. Raises UsageError if no run matches.
     """
     if "/" in text or text in (".", ".."):
         place = Path(text)
@@ -59,7 +64,8 @@ def run_path(config: Config, text: str) -> Path:
         elif behind := _run_behind(config, place):
             return behind
         raise UsageError(f"{display(text)}: not a run in the landing area {config.landing}")
-    found = [run for run in all_runs(config) if run.name == text]
+    runs = all_runs(config)
+    found = [run for run in runs if run.name == text]
     if len(found) == 1:
         return found[0]
     if found:
@@ -67,9 +73,13 @@ def run_path(config: Config, text: str) -> Path:
             f"{display(text)}: several runs have this name; give a path:"
             f" {', '.join(map(str, found))}"
         )
+    meant = _runs_meant(runs, text)
+    if short and len(meant) == 1:
+        return meant[0]
+    near = [run.name for run in meant] or get_close_matches(text, [run.name for run in runs])
     raise UsageError(
-        f"{display(text)}: no run of this name in {config.landing}; `hesiod-watch status` lists"
-        " the runs"
+        f"{display(text)}: no run of this name in {config.landing}"
+        f"{_suggestion(near)}; `hesiod-watch status` lists the runs"
     )
 
 
@@ -85,9 +95,31 @@ def _run_behind(config: Config, place: Path) -> Path | None:
     return None
 
 
-def run_paths(config: Config, texts: Iterable[str]) -> list[Path]:
+def _runs_meant(runs: Sequence[Path], text: str) -> list[Path]:
+    """Runs whose name begins like this; without any, those with a cell of this flow cell."""
+    if not text:
+        return []
+    beginning = [run for run in runs if run.name.startswith(text)]
+    return beginning or [run for run in runs if _has_flow_cell(run, text.upper())]
+
+
+def _has_flow_cell(run: Path, flow_cell: str) -> bool:
+    names = (parse_cell(directory.name) for directory in run.glob("*/*"))
+    return any(name is not None and name.flow_cell_id.upper() == flow_cell for name in names)
+
+
+def _suggestion(near: Sequence[str]) -> str:
+    """End of a sentence with names that may be meant; "" without any."""
+    if not near:
+        return ""
+    shown = [display(name) for name in near[:SUGGESTIONS]]
+    more = f" and {len(near) - SUGGESTIONS} more" if len(near) > SUGGESTIONS else ""
+    return f"; did you mean {' or '.join(shown)}{more}?"
+
+
+def run_paths(config: Config, texts: Iterable[str], *, short: bool = False) -> list[Path]:
     """Run directories of these names or paths; without any, all runs."""
-    return [run_path(config, text) for text in texts] or all_runs(config)
+    return [run_path(config, text, short=short) for text in texts] or all_runs(config)
 
 
 def require_observed(snapshot: Snapshot) -> None:
@@ -96,19 +128,26 @@ def require_observed(snapshot: Snapshot) -> None:
         raise PermanentError(f"{display(snapshot.run)}: {display(snapshot.problem)}")
 
 
-def cell_of(snapshot: Snapshot, text: str) -> CellId:
+def cell_of(snapshot: Snapshot, text: str, *, short: bool = False) -> CellId:
     """Find a cell of a run by name.
 
-    Raises UsageError if no cell matches, PermanentError if the run cannot be observed.
+    With `short`, for commands that only read, a unique flow cell id, position or beginning is
+    enough. Raises UsageError if no cell matches, PermanentError if the run cannot be observed.
     """
-    cell = find_cell(snapshot, text.strip("/"))
-    if cell is None:
-        require_observed(snapshot)
-        known = ", ".join(str(other.id) for other in snapshot.cells) or "none"
-        raise UsageError(
-            f"{display(text)}: no such cell in {display(snapshot.run)}; its cells: {display(known)}"
-        )
-    return cell
+    text = text.strip("/")
+    if cell := find_cell(snapshot, text):
+        return cell
+    require_observed(snapshot)
+    meant = match_cells(snapshot, text) if text else []
+    if short and len(meant) == 1:
+        return meant[0]
+    names = [name for cell in snapshot.cells for name in (str(cell.id), cell.id.name)]
+    near = [str(cell) for cell in meant] or get_close_matches(text, names)
+    known = ", ".join(str(other.id) for other in snapshot.cells) or "none"
+    raise UsageError(
+        f"{display(text)}: no such cell in {display(snapshot.run)}{_suggestion(near)};"
+        f" its cells: {display(known)}"
+    )
 
 
 def warn_about_areas(config: Config) -> None:

@@ -24,7 +24,7 @@ from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.host import process
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.host.runlog import RunLog
-from hesiod_watch.rules.explain import owner_words
+from hesiod_watch.rules.evidence import owner_words
 from hesiod_watch.rules.late_data import late_step, late_words, raw_removed
 from hesiod_watch.rules.stages import at, stage_of
 from hesiod_watch.runs import flags

@@ -22,7 +22,7 @@ from hesiod_watch.core.model import Snapshot
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.queued_messages import Outbox, OutboxMessage
 from hesiod_watch.rules.delivery import next_attempt, sentences
-from hesiod_watch.rules.explain import ago
+from hesiod_watch.rules.evidence import ago
 from hesiod_watch.runs import flags
 
 

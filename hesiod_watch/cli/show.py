@@ -1,4 +1,4 @@
-"""Commands that only read: `status`, `explain`, `plan`, `flags`."""
+"""Commands that only read: `status`, `plan`, `flags`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hesiod_watch.cli import hesiod_format
 from hesiod_watch.cli.common import (
-    add_cell_argument,
     add_run_argument,
-    cell_of,
     config_of,
     now,
     open_run,
@@ -22,21 +20,23 @@ from hesiod_watch.cli.common import (
     show_run,
     warn_about_areas,
 )
+from hesiod_watch.cli.explain_command import show_attention
 from hesiod_watch.cli.messages import summary_document
+from hesiod_watch.core.attention import Attention
 from hesiod_watch.core.errors import UsageError
-from hesiod_watch.core.model import Action, Cell, CellId, Snapshot, Stage
+from hesiod_watch.core.model import Action, Cell, CellId, QuarantinedName, Snapshot, Stage
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Owner
+from hesiod_watch.rules.attention import attention, attention_of_site, oldest_first
 from hesiod_watch.rules.backup_schedule import copy_locations
-from hesiod_watch.rules.checksum_findings import finding_of
-from hesiod_watch.rules.delivery import sentences
-from hesiod_watch.rules.explain import Explanation, ago, explain_cell, explain_run, owner_words
+from hesiod_watch.rules.evidence import ago, owner_words
 from hesiod_watch.rules.late_data import late_words
 from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.run_types import type_of
 from hesiod_watch.rules.stages import by_hand, copy_problem, stage_of, status_of, why_stage
 from hesiod_watch.runs import flags
 from hesiod_watch.service.capacity import DiskSpace, growth, spaces
+from hesiod_watch.service.circumstances import run_circumstances, site_circumstances
 
 if TYPE_CHECKING:
     from hesiod_watch.cli.terminal import StatusRow
@@ -51,6 +51,11 @@ def status_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--json", action="store_true", help="print a JSON document")
     how.add_argument("--hesiod", action="store_true", help="print what Hesiod's scripts parse")
     parser.add_argument(
+        "--attention",
+        action="store_true",
+        help="list only what needs a person, oldest first; exit code 1 if there is anything",
+    )
+    parser.add_argument(
         "-I",
         dest="listing",
         action="store_true",
@@ -58,17 +63,6 @@ def status_arguments(parser: argparse.ArgumentParser) -> None:
         " LIBRARY/CELL",
     )
     parser.set_defaults(call=call_status)
-
-
-def explain_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Prints the reason in one sentence, the evidence, the next step and its time, and what you"
-        " can do."
-    )
-    add_run_argument(parser)
-    add_cell_argument(parser, "explain the run")
-    parser.add_argument("--json", action="store_true", help="print a JSON document")
-    parser.set_defaults(call=call_explain)
 
 
 def plan_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,9 +87,14 @@ def call_status(options: argparse.Namespace) -> int:
     config = config_of(options)
     warn_about_areas(config)
     listing = hesiod_format.read_listing(sys.stdin) if options.listing else {}
-    paths = run_paths(config, options.runs)
+    moment, policy, around = now().timestamp(), config.policy(), site_circumstances(config)
+    # A list of what is blocked must not fail because of the first thing in it.
+    unseen = options.attention and not options.runs and around.landing_problem
+    paths = [] if unseen else run_paths(config, options.runs, short=True)
     known = {path.name for path in paths}
-    moment, policy = now().timestamp(), config.policy()
+
+    def blocked(snapshot: Snapshot) -> tuple[Attention, ...]:
+        return attention(snapshot, run_circumstances(around, snapshot, config), policy, now())
 
     def describe(snapshot: Snapshot) -> str:
         listed = listing.get(snapshot.run)
@@ -105,14 +104,29 @@ def call_status(options: argparse.Namespace) -> int:
     def show(show_one: Callable[[Snapshot], T]) -> list[T]:
         return [show_run(config, path, show_one, listing.get(path.name)) for path in paths]
 
+    if options.attention:
+        found = [] if options.runs else [*attention_of_site(around, now())]
+        for each in show(blocked):
+            found += each
+        return show_attention(oldest_first(found), as_json=options.json)
     if options.hesiod:
         print("\n---\n".join(show(describe)))
     elif options.json:
-        shown = show(lambda snapshot: (run_document(snapshot), growth(snapshot, moment)))
+        shown = show(
+            lambda snapshot: (
+                {
+                    **run_document(snapshot),
+                    "attention": [each.record() for each in blocked(snapshot)],
+                },
+                growth(snapshot, moment),
+            )
+        )
         space = [_space_document(each) for each in spaces(config, [added for _, added in shown])]
         print(json.dumps({"runs": [document for document, _ in shown], "space": space}, indent=1))
     else:
-        rows = show(lambda snapshot: (_status_rows(snapshot), growth(snapshot, moment)))
+        rows = show(
+            lambda snapshot: (_status_rows(snapshot, blocked(snapshot)), growth(snapshot, moment))
+        )
         _print_status([row for lines, _ in rows for row in lines])
         for run in sorted(set(listing) - known) if not options.runs else ():
             print(f"{display(run)}: on {display(listing[run].location)}, not here yet")
@@ -136,10 +150,14 @@ def run_document(snapshot: Snapshot) -> dict[str, Any]:
         "upstream": snapshot.upstream,
         "output": str(snapshot.output) if snapshot.output else None,
         "cells": {str(cell.id): _cell_document(snapshot, cell) for cell in snapshot.cells},
-        "quarantined": [asdict(entry) for entry in snapshot.quarantined],
-        "ignored": [asdict(entry) for entry in snapshot.ignored],
+        "quarantined": [_name_document(entry) for entry in snapshot.quarantined],
+        "ignored": [_name_document(entry) for entry in snapshot.ignored],
         "messages": summary_document(snapshot),
     }
+
+
+def _name_document(entry: QuarantinedName) -> dict[str, str]:
+    return {"name": entry.name, "why": entry.why}
 
 
 def _cell_document(snapshot: Snapshot, cell: Cell) -> dict[str, Any]:
@@ -162,21 +180,22 @@ def _cell_document(snapshot: Snapshot, cell: Cell) -> dict[str, Any]:
     document["copies"] = [asdict(copy) for copy in copy_locations(snapshot, cell)]
     if cell.progress:
         document["progress"] = asdict(cell.progress)
-        if stage_of(cell) is Stage.PROCESSING:
+        if stage_of(cell) is Stage.PROCESSING and cell.progress.reads >= (document["reads"] or 0):
+            # A worker that begins has counted fewer reads than the ingest before it.
             document["reads"], document["bases"] = cell.progress.reads, cell.progress.bases
     return document
 
 
-def _status_rows(snapshot: Snapshot) -> list[StatusRow]:
+def _status_rows(snapshot: Snapshot, blocked: Sequence[Attention]) -> list[StatusRow]:
     """Row of a run, and those of its cells and of its quarantined names."""
     from hesiod_watch.cli.terminal import StatusRow, human_bases
 
     status, why = status_of(snapshot)
     name = display(snapshot.run)
     refused = any(entry.name == name for entry in snapshot.quarantined)
-    # The lines of the cells say it already.
-    why = snapshot.output_problem if snapshot.output_foreign else "" if snapshot.cells else why
-    reasons = "; ".join(filter(None, [why, *sentences(snapshot.outbox)]))
+    # Quarantined names have their own lines, and the lines of the cells say the rest.
+    of_run = [each.sentence for each in blocked if not each.cell and "name" not in each.facts]
+    reasons = "; ".join(dict.fromkeys([*of_run, *([] if snapshot.cells or of_run else [why])]))
     state = "quarantined" if refused else str(status)
     lines = [StatusRow(name, state, why=display(reasons))]
     for cell in snapshot.cells:
@@ -187,14 +206,14 @@ def _status_rows(snapshot: Snapshot) -> list[StatusRow]:
             human_bases(document["bases"]),
             f"Q{mean_q:.1f}" if isinstance(mean_q, float) else "",
         )
+        sentences = [each.sentence for each in blocked if each.cell == str(cell.id)]
         # For a processed cell the numbers are enough, unless something is wrong with its files.
-        doubts = "; ".join(
-            filter(
-                None,
-                (by_hand(cell), finding_of(cell).said, late_words(cell), copy_problem(cell)),
-            )
+        doubts = (
+            [by_hand(cell), *(sentences or [copy_problem(cell)])]
+            if stage is Stage.PROCESSED
+            else sentences or [why_stage(cell)]
         )
-        why = display(doubts if stage is Stage.PROCESSED else why_stage(cell))
+        why = display("; ".join(filter(None, doubts)))
         lines.append(StatusRow(f"  {display(str(cell.id))}", str(stage), numbers, why))
     others = (entry for entry in snapshot.quarantined if entry.name != name)
     return lines + [
@@ -208,38 +227,6 @@ def _print_status(rows: Sequence[StatusRow]) -> None:
     if not rows:
         print("no runs in the landing area", file=sys.stderr)
     print_lines(("RUN / CELL", "STATE", "READS", "BASES", "MEAN Q"), rows, sys.stdout)
-
-
-def call_explain(options: argparse.Namespace) -> int:
-    config = config_of(options)
-    warn_about_areas(config)
-    moment, policy = now(), config.policy()
-
-    def show(snapshot: Snapshot) -> Explanation:
-        decision = plan(snapshot, policy, moment)
-        if options.cell:
-            cell = cell_of(snapshot, options.cell)
-            return explain_cell(snapshot, cell, decision, policy, moment)
-        return explain_run(snapshot, decision, policy, moment)
-
-    explanation = show_run(config, run_path(config, options.run), show)
-    if options.json:
-        print(json.dumps(asdict(explanation), indent=1))
-    else:
-        _print_explanation(explanation)
-    return 0
-
-
-def _print_explanation(explanation: Explanation) -> None:
-    print(f"{display(explanation.subject)} is {explanation.state}: {display(explanation.why)}.")
-    print("\nEvidence:")
-    for line in explanation.evidence:
-        print(f"  - {display(line)}")
-    print(f"\nNext: {display(explanation.next)}.")
-    if explanation.you_can:
-        print("\nYou can:")
-        for line in explanation.you_can:
-            print(f"  - {display(line)}")
 
 
 def call_plan(options: argparse.Namespace) -> int:
@@ -262,7 +249,7 @@ def call_plan(options: argparse.Namespace) -> int:
             *(f"# {run}: waiting: {display(sentence)}" for sentence in decision.waiting),
         ]
 
-    shown = [show_run(config, path, show) for path in run_paths(config, options.runs)]
+    shown = [show_run(config, path, show) for path in run_paths(config, options.runs, short=True)]
     if options.json:
         print(json.dumps({"runs": [document for document, _ in shown]}, indent=1))
     else:
@@ -289,7 +276,7 @@ def _owner_document(owner: Owner) -> dict[str, object]:
 
 def call_flags(options: argparse.Namespace) -> int:
     config = config_of(options)
-    run_dir = run_path(config, options.run)
+    run_dir = run_path(config, options.run, short=True)
     try:
         listing = flags.read_flags(flags.Pipeline(open_run(config, run_dir)))
     except FileNotFoundError:

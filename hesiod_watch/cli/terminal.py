@@ -43,7 +43,8 @@ class StatusRow:
 def print_lines(titles: Sequence[str], lines: Sequence[StatusRow], stream: TextIO) -> None:
     """Print lines in columns; in a terminal the reason is below each line, wrapped.
 
-    In a pipe each line is one line with its reason, so that `grep` finds it.
+    In a terminal that is too narrow for the columns, the name has its own line. In a pipe each line
+    is one line with its reason, so that `grep` finds it.
     """
     if not lines:
         return
@@ -56,11 +57,18 @@ def print_lines(titles: Sequence[str], lines: Sequence[StatusRow], stream: TextI
         for index, title in enumerate(numbers)
     ]
 
+    narrow = console.is_terminal and (
+        name_width + state_width + sum(width + 2 for width in widths) + 2 > console.width
+    )
+
     def row(name: Text, state: Text, cells: Sequence[str]) -> Text:
-        name.pad_right(name_width - name.cell_len)
+        if narrow:
+            name.append("\n    ")
+        else:
+            name.pad_right(name_width - name.cell_len)
         state.pad_right(state_width - state.cell_len)
         right = "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=False))
-        return Text.assemble(name, "  ", state, "  ", right)
+        return Text.assemble(name, "" if narrow else "  ", state, "  ", right)
 
     head = row(Text(titles[0]), Text(titles[1]), numbers)
     head.stylize("bold")

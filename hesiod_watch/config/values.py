@@ -237,6 +237,9 @@ class ProcessingSettings:
     message.
     """
 
+    quiet: Annotated[float, DurationValue(at_least=0)] = 86400.0
+    """How long a cell without a final summary may get no new file before it is reported."""
+
     attempts_per_day: Annotated[int, IntegerValue(1, 1000)] = 3
     """How often a cell is started within 24 hours before it counts as failed."""
 
@@ -345,6 +348,7 @@ class Config:
             local=self.local,
             grace=processing.grace,
             require_checksums=processing.checksums == "require",
+            quiet=processing.quiet,
             attempts_per_day=processing.attempts_per_day,
             attempt_pauses=tuple(processing.attempt_pause * factor for factor in (1, 5, 30)),
             ingest_interval=processing.ingest_interval if processing.ingest else None,

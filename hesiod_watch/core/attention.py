@@ -11,13 +11,22 @@ quoted for a shell. The steps of a kind are in the order in which a person tries
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from string import Formatter
 
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import quoted
+
+
+class Stops(StrEnum):
+    """Work on a cell that trouble of its run or of the whole site stops."""
+
+    NOTHING = "nothing"
+    ARRIVAL = "arrival"  # of data of a cell that is not complete
+    WORK = "work"  # everything for a cell that is not finished
 
 
 class Severity(StrEnum):
@@ -49,6 +58,7 @@ class Attention:
     severity: Severity
     sentence: str  # what is wrong, and the cause; without a full stop, escaped for display
     steps: tuple[Step, ...]
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def needs_person(self) -> bool:
@@ -60,8 +70,9 @@ class Attention:
         return display(" ".join(filter(None, (self.run, self.cell)))) or "this site"
 
     def __str__(self) -> str:
-        """One line for a log or a mail."""
-        return f"{self.subject}: {self.kind}: {self.sentence}"
+        """One line for a log or a mail; the last part is the command that says more."""
+        more = f"; hesiod-watch explain {self.subject}" if self.run else ""
+        return f"{self.subject}: {self.sentence}{more}"
 
     def record(self) -> dict[str, object]:
         """Return it as a JSON object of `status --attention --json`."""
@@ -85,6 +96,7 @@ class AttentionKind:
     meaning: str  # for the documentation
     sentence: str  # template
     steps: tuple[Step, ...]  # templates
+    stops: Stops = Stops.WORK
 
     def about(
         self,
@@ -104,7 +116,7 @@ class AttentionKind:
             if _fields(step.words) | _fields(step.command) <= known.keys()
         )
         sentence = self.sentence.format_map(_Shown(shown))
-        return Attention(self.name, run, cell, since, self.severity, sentence, steps)
+        return Attention(self.name, run, cell, since, self.severity, sentence, steps, known)
 
 
 class _Shown(dict[str, str]):

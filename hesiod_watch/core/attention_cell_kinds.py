@@ -10,26 +10,58 @@ ACCEPT = "hesiod-touch-atomic {synced}"
 RETRY = "hesiod-watch retry {run} {cell} --why …"
 RELEASE = "hesiod-watch release {run} {cell} --why …"
 
+OVERDUE = "overdue: {why}; its final_summary arrived at {arrived}, and the grace period is over"
+OF_ENDED = (
+    Step("copy {bad_summaries} again from the sequencer into {landing}"),
+    Step(
+        "compare the final_summary in {empty_in} with the one on the sequencer, and copy it again"
+        " where they differ"
+    ),
+    Step(
+        "make sure that the user of hesiod-watch can read all of {unreadable} (permissions, disk,"
+        " mount)"
+    ),
+    Step(
+        "copy the named files again from the sequencer into {damaged_in}; then",
+        "hesiod-watch perform checksums {run} {cell}",
+    ),
+    Step(
+        "find the files in MinKNOW's fallback folder on the sequencer, and copy them into"
+        " {fallback_to}"
+    ),
+    Step("look for the missing {missing_kinds} files on the sequencer, and copy them into {to}"),
+    Step(
+        "find the {surplus_kinds} files that do not belong to this cell, and move them out of"
+        " {places}"
+    ),
+    # At most one of these: its fact is what would be missing.
+    Step("last: if the files are lost, accept the cell as complete without them ({lost})", ACCEPT),
+    Step("last: if all files belong to this cell, accept it as complete ({surplus})", ACCEPT),
+    Step(
+        "last: when all files are here, or are lost, accept the cell as complete ({in_fallback})",
+        ACCEPT,
+    ),
+    Step(
+        "last: if that is impossible, count the files yourself and accept the cell as complete"
+        " ({unknown})",
+        ACCEPT,
+    ),
+)
+"""Steps of all kinds of overdue cells; several causes may apply at once."""
+
 CELL_KINDS = (
     AttentionKind(
         "failed",
         PERSON,
         "processing a cell has failed",
         "its processing has failed: {why}",
-        (
-            Step("after fixing the cause", RETRY),
-            Step(
-                "if the missing files are lost, first retry it, then accept it as complete without"
-                " them ({missing})",
-                ACCEPT,
-            ),
-        ),
+        (Step("after fixing the cause", RETRY),),
     ),
     AttentionKind(
         "owner-unknown",
         PERSON,
         "a cell is claimed, and it is unknown whether the owner of the claim is alive",
-        "it is claimed by {owner}, which can neither be seen alive nor proven dead ({why})",
+        "claimed by {owner}; this host cannot tell whether the owner is alive ({why})",
         (Step("if you have checked that the owner is dead", RELEASE),),
     ),
     AttentionKind(
@@ -42,87 +74,51 @@ CELL_KINDS = (
     AttentionKind(
         "fallback",
         PERSON,
-        "MinKNOW has put files of a cell into its fallback folder on the sequencer",
-        "{why}; its final_summary arrived at {arrived}, and the grace period is over",
-        (
-            Step(
-                "find the files in MinKNOW's fallback folder on the sequencer, and copy them into"
-                " {source}{then}"
-            ),
-            Step(
-                "last: when all files are here, or are lost, accept the cell as complete"
-                " ({missing})",
-                ACCEPT,
-            ),
-        ),
+        "MinKNOW has put files of an overdue cell into its fallback folder on the sequencer",
+        OVERDUE,
+        OF_ENDED,
     ),
     AttentionKind(
         "unreadable-summary",
         PERSON,
-        "the final_summary of a cell cannot be read, or it announces nothing",
-        "{why}; its final_summary arrived at {arrived}, and the grace period is over",
-        (
-            Step("copy {bad_summaries} again from the sequencer into {landing}"),
-            Step(
-                "compare the final_summary in {empty_in} with the one on the sequencer, and copy it"
-                " again where they differ"
-            ),
-            Step(
-                "make sure that the user of hesiod-watch can read all of {unreadable}"
-                " (permissions, disk, mount)"
-            ),
-            Step(
-                "last: if that is impossible, count the files yourself and accept the cell as"
-                " complete (the program cannot tell which files would be missing)",
-                ACCEPT,
-            ),
-        ),
+        "the final_summary of an overdue cell cannot be read, or it announces nothing",
+        OVERDUE,
+        OF_ENDED,
     ),
     AttentionKind(
-        "overdue",
+        "unreadable-files",
         PERSON,
-        "files of a cell that its final_summary announces are missing after the grace period",
-        "overdue: {why}; its final_summary arrived at {arrived}, and the grace period is over",
-        (
-            Step(
-                "look for the missing {kinds} files on the sequencer, and copy them into"
-                " {source}{then}"
-            ),
-            Step(
-                "find the {surplus_kinds} files that do not belong to this cell, and move them out"
-                " of {places}"
-            ),
-            Step(
-                "last: if the files are lost, accept the cell as complete without them ({missing})",
-                ACCEPT,
-            ),
-        ),
+        "the files of an overdue cell cannot be listed",
+        OVERDUE,
+        OF_ENDED,
     ),
     AttentionKind(
         "surplus-files",
         PERSON,
-        "a cell has more files than its final_summary announces",
-        "{why}; its final_summary arrived at {arrived}, and the grace period is over",
-        (
-            Step(
-                "find the {surplus_kinds} files that do not belong to this cell, and move them out"
-                " of {places}"
-            ),
-            Step(
-                "last: if all files belong to this cell, accept it as complete ({missing})",
-                ACCEPT,
-            ),
-        ),
+        "an overdue cell has more files than its final_summary announces",
+        OVERDUE,
+        OF_ENDED,
+    ),
+    AttentionKind(
+        "overdue",
+        PERSON,
+        "files that a cell's final_summary announces are missing after the grace period",
+        OVERDUE,
+        OF_ENDED,
     ),
     AttentionKind(
         "quiet",
         PERSON,
-        "a cell has no final_summary, and no new file for a long time",
-        "no new file since {last_file} and no final_summary: has MinKNOW stopped without one?",
+        "a cell has no final_summary, and no new file for `processing.quiet`",
+        "quiet: no new file since {last_file}, and {why}; MinKNOW may have stopped without one",
         (
-            Step("look at the run in MinKNOW: is it still running, has it crashed?"),
+            Step("look in MinKNOW: is this acquisition still running, or has it crashed?"),
             Step(
-                "if its acquisition has ended, accept the files that are here as complete (the"
+                "if it has ended, copy the files that are missing here, and its final_summary, into"
+                " {to}"
+            ),
+            Step(
+                "last: if it has ended without a final_summary, accept the cell as complete (the"
                 " program cannot tell which files would be missing)",
                 ACCEPT,
             ),
@@ -130,25 +126,37 @@ CELL_KINDS = (
     ),
     AttentionKind(
         "never-started",
-        NOTE,
-        "a cell has a directory and no data for a long time",
-        "it has a directory since {last_file}, and no data file and no final_summary",
+        PERSON,
+        "a cell has a directory, and no data and no final_summary for `processing.quiet`",
+        "never started: its directory is here since {last_file}, without data and final_summary",
         (
-            Step("look in MinKNOW whether this run was ever started"),
-            Step(
-                "if it never was, disregard the cell",
-                "hesiod-watch abort {run} {cell} --why …",
-            ),
+            Step("look in MinKNOW whether this acquisition was ever started"),
+            Step("if it was not, disregard it", "hesiod-watch abort {run} {cell} --why …"),
         ),
     ),
     AttentionKind(
         "data-lost",
         PERSON,
         "flags of a cell exist, and its directory is missing",
-        "it is recorded in flags, but its directory is not here{and_listed}",
+        "recorded in flags, but its directory is not here, and {listed}",
         (
             Step("find its directory, and put it back to {landing}"),
-            Step("to have it copied again, move its flags away: {its_flags}"),
+            Step(
+                "to have it copied again, put its flags aside",
+                "mkdir -p {aside} && mv {pipeline}/{stem}.* {aside}",
+            ),
+        ),
+    ),
+    AttentionKind(
+        "ingest-failed",
+        PERSON,
+        "the early ingest of a cell that is still being written has failed; it is tried again",
+        "its ingest has failed: {why}",
+        (
+            Step(
+                "mend or replace the named file, then try it now",
+                "hesiod-watch perform ingest {run} {cell}",
+            ),
         ),
     ),
     AttentionKind(
@@ -156,27 +164,30 @@ CELL_KINDS = (
         NOTE,
         "a cell is complete, and runs of its type are not processed",
         "its run is of the type {type}, and runs of this type are not processed",
-        (Step("to have it processed, write another type into {type_file}"),),
+        (Step("have it processed: write another type into {type_file}"),),
     ),
     AttentionKind(
         "waiting-for-space",
         PERSON,
         "a worker waits because a disk is full or a quota is reached; it resumes by itself",
         "its worker waits: {why}",
-        (Step("make room on {output}, or have the quota raised", "df -h {output}"),),
+        (
+            Step("make room, or have the quota raised; the worker then resumes by itself"),
+            Step("show how full the disk of the results is", "df -h {output}"),
+        ),
     ),
     AttentionKind(
         "waiting-for-worker",
         NOTE,
         "work is ready, and all workers of this host are busy",
-        "{action} waits for a free worker; held by {holders}",
+        "it waits for a free worker; busy with {holders}",
         (Step("wait, or raise `processing.workers` in the configuration"),),
     ),
     AttentionKind(
         "files-damaged",
         PERSON,
         "MinKNOW's checksums show that files of a processed cell differ or are missing",
-        "{why}",
+        "processed, but {why}",
         (
             Step(
                 "after copying the named files again from the sequencer (docs/backup.md says how"
@@ -186,14 +197,35 @@ CELL_KINDS = (
         ),
     ),
     AttentionKind(
+        "files-repacked",
+        NOTE,
+        "files of a processed cell were compressed or unpacked, so MinKNOW's checksums do not fit",
+        "processed, but {why}",
+        (
+            Step(
+                "if it was not done on purpose, bring the files back as MinKNOW wrote them, then",
+                "hesiod-watch verify {run} {cell} --backup",
+            ),
+        ),
+    ),
+    AttentionKind(
         "copy-damaged",
         PERSON,
         "results or copies of a processed cell are damaged or missing",
-        "{why}",
+        "damaged: {why}",
         (
             Step(
+                "after copying damaged raw data again from the sequencer",
+                "rm -f {raw} && hesiod-watch perform backup {run} {backed_up} &&"
+                " hesiod-watch verify {run} {cell} --backup",
+            ),
+            Step(
+                "after copying damaged raw data again from the sequencer",
+                "rm -f {only_raw} && hesiod-watch verify {run} {cell} --backup",
+            ),
+            Step(
                 "copy damaged and missing files to its backups again",
-                "hesiod-watch perform backup {backed_up_run} {cell}",
+                "hesiod-watch perform backup {run} {backed_up}",
             ),
             Step(
                 "then read all its copies again",
@@ -205,7 +237,7 @@ CELL_KINDS = (
         "backup-behind",
         PERSON,
         "a processed cell is not on all its backups; copying is tried again",
-        "not backed up: {why}",
+        "processed, but not backed up: {why}",
         (
             Step(
                 "after fixing the cause, copy it now",
@@ -214,31 +246,24 @@ CELL_KINDS = (
         ),
     ),
     AttentionKind(
-        "accepted-short",
-        NOTE,
-        "a person accepted a cell as complete although files were missing",
-        "{why}",
-        (),
-    ),
-    AttentionKind(
         "no-reads",
         NOTE,
         "a cell is processed and has no reads",
-        "it is processed, and it has no reads{why}",
+        "processed, and it has no reads",
         (Step("look in MinKNOW: was basecalling off, or did it write another format?"),),
     ),
     AttentionKind(
         "new-data",
         PERSON,
         "data of a cell arrived after it was processed",
-        "data arrived after it was processed: {why}",
-        (Step("process it again", "rm {done_flag}"),),
+        "{why}",
+        (Step("process the cell again, with the new data", RETRY),),
     ),
     AttentionKind(
         "results-moved",
         PERSON,
         "the results of a processed cell are not at the link's target any more",
-        "its results are not in {results}",
+        "processed, but its results are not in {results}",
         (
             Step("put the results back to {results}, then", "hesiod-watch verify {run} {cell}"),
             Step("or process it again", "rm {done_flag}"),

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hesiod_watch.core.attention import AttentionKind, Severity, Step
+from hesiod_watch.core.attention import AttentionKind, Severity, Step, Stops
 from hesiod_watch.core.attention_cell_kinds import CELL_KINDS
 
-PERSON = Severity.PERSON
+NOTE, PERSON = Severity.NOTE, Severity.PERSON
 
 _WHOLE_SITE = (
     AttentionKind(
@@ -48,7 +48,7 @@ _WHOLE_SITE = (
         "no-watcher",
         PERSON,
         "no process has looked at the landing area for longer than it should",
-        "no process has looked at the landing area since {since}; {who} is overdue",
+        "no process has looked at the landing area: {who} last did at {last_look}",
         (
             Step("look at the service", "systemctl status hesiod-watch"),
             Step("make one pass now", "hesiod-watch poll"),
@@ -63,6 +63,7 @@ _WHOLE_SITE = (
             Step("check the present configuration", "hesiod-watch config check"),
             Step("restart the service", "systemctl restart hesiod-watch"),
         ),
+        Stops.NOTHING,
     ),
     AttentionKind(
         "upstream-silent",
@@ -73,6 +74,7 @@ _WHOLE_SITE = (
             Step("make sure that {location} is switched on and reachable from this host"),
             Step("then try it", "hesiod-watch list-upstream {upstream}"),
         ),
+        Stops.ARRIVAL,
     ),
     AttentionKind(
         "upstream-refusing",
@@ -86,6 +88,7 @@ _WHOLE_SITE = (
                 "hesiod-watch list-upstream {upstream}",
             ),
         ),
+        Stops.ARRIVAL,
     ),
     AttentionKind(
         "backup-missing",
@@ -93,18 +96,26 @@ _WHOLE_SITE = (
         "the place of a backup is missing or is not the backup, so nothing is copied to it",
         "the backup {backup} is missing: {why}",
         (Step("bring the file system of the backup {backup} back, then", "hesiod-watch doctor"),),
+        Stops.NOTHING,
     ),
 )
 
 _RUNS = (
     AttentionKind(
+        "unreadable",
+        PERSON,
+        "a run, or a library in it, cannot be read by the user of hesiod-watch",
+        "{why}",
+        (Step("show owner and mode, and let the user of hesiod-watch read it", "ls -ld {path}"),),
+    ),
+    AttentionKind(
         "not-permitted",
         PERSON,
-        "a run, a library or a cell cannot be read or written by the user of hesiod-watch",
+        "the user of hesiod-watch may not write the flags or the results of a run",
         "{why}",
         (
             Step(
-                "show its owner and mode, and correct them for the user of hesiod-watch",
+                "show its owner and mode, and let the user of hesiod-watch write it",
                 "ls -ld {path}",
             ),
         ),
@@ -130,7 +141,26 @@ _RUNS = (
         PERSON,
         "the flag `failed` of the run stops all work on it",
         "the run is flagged failed: {why}",
-        (Step("after fixing the cause", "hesiod-watch retry {run} --why …"),),
+        (
+            Step(
+                "after fixing the cause, also of failed cells", "hesiod-watch retry {run} --why …"
+            ),
+            Step("after fixing the cause, remove only this flag", "rm {run_flag}"),
+        ),
+    ),
+    AttentionKind(
+        "run-aborted",
+        NOTE,
+        "a person disregards the run",
+        "the run is flagged aborted: {why}",
+        (Step("to undo, remove the flag", "rm {run_flag}"),),
+    ),
+    AttentionKind(
+        "run-stripped",
+        NOTE,
+        "the cell data of the run were removed from the landing area on purpose",
+        "the run is flagged stripped: {why}",
+        (Step("if its data are to be worked on again, remove the flag", "rm {run_flag}"),),
     ),
     AttentionKind(
         "no-upstream",
@@ -151,12 +181,13 @@ _RUNS = (
         "the upstream of a run is not in the configuration, so its cells are never completed",
         "waits for its upstream {upstream}, which is not in the configuration",
         (
-            Step("add {upstream} to `upstreams` in the configuration"),
+            Step("add the upstream of {upstream} to `upstreams` in the configuration"),
             Step(
-                "if all data of the run are here, have it treated as a local run",
+                "if all data of the run are here, have it treated as a run of this landing area",
                 "echo LOCAL > {upstream_flag}",
             ),
         ),
+        Stops.ARRIVAL,
     ),
     AttentionKind(
         "no-results",
@@ -177,10 +208,11 @@ _RUNS = (
     ),
     AttentionKind(
         "type-unknown",
-        PERSON,
-        "`pipeline/type.yaml` of a run names no type of the configuration",
+        NOTE,
+        "a run has no type of the configuration, and is treated like any other",
         "{why}",
         (Step("correct the type in {type_file}"),),
+        Stops.NOTHING,
     ),
     AttentionKind(
         "stale-sync",
@@ -188,6 +220,7 @@ _RUNS = (
         "a sync was begun, and it is unknown whether its owner is alive",
         "a sync was begun, and its owner can neither be seen alive nor proven dead ({why})",
         (Step("if you have checked that it is dead", "rm {sync_flag}"),),
+        Stops.ARRIVAL,
     ),
     AttentionKind(
         "sync-failed",
@@ -200,6 +233,7 @@ _RUNS = (
                 "hesiod-watch perform sync {run}",
             ),
         ),
+        Stops.ARRIVAL,
     ),
     AttentionKind(
         "action-refused",
@@ -220,8 +254,20 @@ _RUNS = (
         "{why}",
         (
             Step("show the messages", "hesiod-watch messages {run}"),
-            Step("after fixing the cause, retry the delivery now", "rm {notify_flag}"),
+            Step("after fixing the cause, retry the delivery of messages now", "rm {notify_flag}"),
         ),
+        Stops.NOTHING,
+    ),
+    AttentionKind(
+        "delivery-retried",
+        NOTE,
+        "messages about a run could not be delivered at once; delivery is tried again",
+        "{why}",
+        (
+            Step("show the messages", "hesiod-watch messages {run}"),
+            Step("retry the delivery of messages now", "rm {notify_flag}"),
+        ),
+        Stops.NOTHING,
     ),
     AttentionKind(
         "quarantined",
@@ -229,6 +275,7 @@ _RUNS = (
         "a name is not allowed, so no work is done on it",
         "{name} is not worked on: {why}",
         (Step("rename {name}, so that it can be worked on safely"),),
+        Stops.NOTHING,
     ),
     AttentionKind(
         "doubled",
@@ -236,6 +283,7 @@ _RUNS = (
         "the same cell is in two libraries of a run, so neither is worked on",
         "{name} is not worked on: {why}",
         (Step("compare the copies of the cell, and move one of them out of the landing area"),),
+        Stops.NOTHING,
     ),
     AttentionKind(
         "pooled",
@@ -244,10 +292,11 @@ _RUNS = (
         "{name} is not worked on: {why}",
         (
             Step(
-                "move the data of each cell into RUN/LIBRARY/CELL, as MinKNOW names them; to"
-                " rename does not help"
+                "move the data of each cell into RUN/LIBRARY/CELL, as MinKNOW names them; another"
+                " name does not help"
             ),
         ),
+        Stops.NOTHING,
     ),
     AttentionKind(
         "link",
@@ -255,6 +304,7 @@ _RUNS = (
         "a run, a library or a cell is a symbolic link; links are not followed",
         "{name} is a symbolic link, and links are not followed",
         (Step("move or mount the directory itself to the place of the link {name}"),),
+        Stops.NOTHING,
     ),
     AttentionKind(
         "wrong-level",
@@ -262,6 +312,7 @@ _RUNS = (
         "cells are one level too high or too deep, so they are not found",
         "{name} is not worked on: {why}",
         (Step("move it, so that the cell is at RUN/LIBRARY/CELL in the landing area"),),
+        Stops.NOTHING,
     ),
 )
 

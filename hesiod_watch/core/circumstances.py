@@ -39,6 +39,15 @@ class RefusedAction:
 
 
 @dataclass(frozen=True, slots=True)
+class DeniedPath:
+    """Directory in which this user must write for the run's work, and may not."""
+
+    path: Path
+    why: str
+    cell: CellId | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Watcher:
     """Heartbeat of a process that looks at the landing area."""
 
@@ -58,11 +67,16 @@ class Circumstances:
     output_problem: str = ""  # why it cannot be the output area
     output_marker: Path | None = None  # marker to make if an empty output area is meant
     locks: tuple[str, ...] = ()  # why no lock can be taken
-    # Locations of the configured upstreams, spelled as in pipeline/upstream; None: unknown.
-    configured: frozenset[str] | None = None
     upstreams: tuple[UpstreamAnswer, ...] = ()
     refused: tuple[RefusedAction, ...] = ()
     # Action → who holds the slots of this host; an action with a free slot is not in it.
     busy: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     backups: Mapping[str, str] = field(default_factory=dict)  # name → why it is missing
     watchers: tuple[Watcher, ...] = ()
+    # Of the run that is explained:
+    upstream_configured: bool = True
+    denied: tuple[DeniedPath, ...] = ()
+
+
+NOTHING_KNOWN = Circumstances()
+"""Circumstances of a process that knows none."""

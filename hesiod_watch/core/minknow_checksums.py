@@ -32,9 +32,13 @@ class ChecksumFinding:
     said: str = ""  # sentence for people; "" if nothing is wrong or nothing is known
     names: str = ""  # digest of the names of the affected files
     at: str = field(default="", compare=False)  # ISO 8601, UTC; "": nothing was found out
+    # All affected files are here in compressed or unpacked form: a site may do that on purpose.
+    repacked: bool = field(default=False, compare=False)
 
     def record(self) -> dict[str, object]:
-        return {KEY: {"at": self.at, "said": self.said, "set": self.names}} if self.at else {}
+        more = {"repacked": True} if self.repacked else {}
+        found = {"at": self.at, "said": self.said, "set": self.names, **more}
+        return {KEY: found} if self.at else {}
 
     @classmethod
     def from_record(cls, record: Mapping[str, object]) -> ChecksumFinding:
@@ -43,7 +47,8 @@ class ChecksumFinding:
         if not isinstance(entry, Mapping):
             return NO_FINDING
         said, names = str(entry.get("said", "")), str(entry.get("set", ""))
-        return cls(said, names, str(entry.get("at") or "unknown"))
+        at, repacked = str(entry.get("at") or "unknown"), entry.get("repacked") is True
+        return cls(said, names, at, repacked)
 
 
 NO_FINDING = ChecksumFinding()
@@ -170,7 +175,8 @@ class MinknowChecksums:
             ["differing", *sorted(self.differing), "", "absent", *sorted(self.absent)]
         )
         digest = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:_DIGEST]
-        return ChecksumFinding(self.wrong[:LONGEST], digest if self.wrong else "", at)
+        repacked = not self.differing and set(self.absent) <= set(self.repacked)
+        return ChecksumFinding(self.wrong[:LONGEST], digest if self.wrong else "", at, repacked)
 
     @property
     def _title(self) -> str:

@@ -100,6 +100,10 @@ class Cell:
     # the file system's clock; None: all data are older, or they are not complete.
     unsettled_since: float | None = None
     late_data: LateData | None = None  # data that came after the cell was processed
+    # For a cell without a final_summary: last change of its directory or of a data directory, by
+    # the clock of this file system, in seconds since the epoch.
+    changed: float | None = None
+    has_data: bool = True  # a data directory exists
     progress: Progress | None = None
     arriving: IngestState | None = None  # None: not examined, because the cell is not being written
     # reads, bases, n50, mean_q; preliminary while the cell runs
@@ -150,6 +154,7 @@ class QuarantinedName:
 
     name: str  # escaped for display; may contain escapes for undecodable bytes
     why: str
+    kind: str = "quarantined"  # kind of attention: quarantined, doubled, pooled, unreadable, …
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +249,8 @@ class Policy:
     grace: float = 3600.0
     # Whether a cell is complete only if it agrees with MinKNOW's checksums, where there are any.
     require_checksums: bool = False
+    # Time without a new file, and without a final_summary, after which a cell is reported.
+    quiet: float = 86400.0
     attempts_per_day: int = 3  # claims of one cell in 24 hours before the cell fails
     # From the death of a worker to the next attempt at its cell, by the number of attempts in 24
     # hours; the last one counts for all later attempts.

@@ -79,6 +79,11 @@ def locks_missing(landing: Path, locks: Path | None = None) -> str:
     return "" if choice.directory else choice.problems[0]
 
 
+def lock_directory_in_use(landing: Path, locks: Path | None = None) -> Path | None:
+    """Directory that `lock_directory` would return, which need not exist; makes nothing."""
+    return _choose(landing, locks).directory
+
+
 def _choose(landing: Path, locks: Path | None) -> _LockChoice:
     digest = hashlib.sha256(os.fsencode(landing)).hexdigest()[:12]
     shared = (Path(tempfile.gettempdir()), FALLBACK)

@@ -1,210 +1,114 @@
-"""Overdue cells, which have ended and are still incomplete, and the steps for a person.
+"""Attention: everything that is blocked in a run or outside it, as one list.
 
-A cell is overdue if all of these are true: it has a final_summary, its data are not proven
-complete, and the grace period is over. Messages, `explain`, `plan` and `poll` use the verdict and
-the sentences of this module.
+`status`, `explain`, `poll`, messages and the page use this list. It is the only source of sentences
+about blocked work and of steps. `core.attention_kinds` has the words; the rules state the facts.
+
+The list is ordered by precedence: a cause outside the run first, then one in the run, then one in a
+cell. So the first entry that concerns a cell is what blocks it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 
-from hesiod_watch.core.action_kinds import PROCESS
-from hesiod_watch.core.cell_contents import Verdict
-from hesiod_watch.core.model import LOCAL, Cell, CellId, Policy, Snapshot, Stage
-from hesiod_watch.core.naming import display
-from hesiod_watch.core.times import due_at, iso
-from hesiod_watch.rules.completeness import announced
-from hesiod_watch.rules.liveness import under_way
-from hesiod_watch.rules.stages import stage_of
+from hesiod_watch.core.attention import Attention, Stops
+from hesiod_watch.core.attention_kinds import KINDS
+from hesiod_watch.core.circumstances import Circumstances
+from hesiod_watch.core.model import Cell, Policy, Snapshot, Stage
+from hesiod_watch.rules.cell_attention import attention_of_cell
+from hesiod_watch.rules.run_attention import attention_of_run
+from hesiod_watch.rules.stages import FINISHED, stage_of
 
-WAITING = frozenset({Stage.INCOMPLETE, Stage.PENDING})
-"""Stages in which a cell waits for its data."""
-
-CLOCK_SKEW = timedelta(minutes=1)
-"""Largest difference between two clocks at which a time is still trusted."""
+_RANK = {name: rank for rank, name in enumerate(KINDS)}
+_LATEST = datetime.max.replace(tzinfo=UTC)
 
 
-def disagrees(cell: Cell) -> bool:
-    """Whether a cell waits for data although its acquisition has ended."""
-    found = cell.completeness
-    if found is None or found.proven or found.verdict is Verdict.RUNNING:
-        return False
-    return cell.present and stage_of(cell) in WAITING
+def attention(
+    snapshot: Snapshot, around: Circumstances, policy: Policy, now: datetime
+) -> tuple[Attention, ...]:
+    """Return everything that is blocked in one run, by precedence. `now` has a time zone."""
+    found = list(attention_of_run(snapshot, around, policy, now))
+    if _cells_count(snapshot):
+        for cell in snapshot.cells:
+            found += attention_of_cell(snapshot, cell, around, policy, now)
+    return tuple(sorted(found, key=lambda each: (_RANK[each.kind], _age(each))))
 
 
-def summary_time(cell: Cell) -> datetime | None:
-    """Return when the newest final_summary of a cell arrived here; None if there is none."""
-    since = cell.summary_since
-    return None if since is None else datetime.fromtimestamp(since, UTC)
+def attention_of_site(around: Circumstances, now: datetime) -> tuple[Attention, ...]:
+    """Return everything that is blocked and concerns no single run, by precedence."""
+    return tuple(sorted(_site(around, now), key=lambda each: (_RANK[each.kind], _age(each))))
 
 
-def grace_end(cell: Cell, policy: Policy, now: datetime) -> datetime | None:
-    """Return when an ended, incomplete cell becomes overdue, or became so; None for others.
-
-    A final_summary dated more than `CLOCK_SKEW` in the future gives no grace period.
-    """
-    arrived = summary_time(cell) if disagrees(cell) else None
-    if arrived is None:
-        return None
-    began = now if now < arrived <= now + CLOCK_SKEW else arrived
-    return due_at(began, now, timedelta(seconds=policy.grace))
+def oldest_first(found: Iterable[Attention]) -> list[Attention]:
+    """Return the entries that need a person, oldest first; those of unknown age come last."""
+    person = [each for each in found if each.needs_person]
+    return sorted(person, key=lambda each: (*_age(each), each.run, each.cell, _RANK[each.kind]))
 
 
-def overdue(cell: Cell, policy: Policy, now: datetime) -> bool:
-    """Whether a cell has ended and is still incomplete after the grace period."""
-    end = grace_end(cell, policy, now)
-    return end is not None and end <= now
+def concerning_cell(
+    found: Iterable[Attention], snapshot: Snapshot, cell: Cell
+) -> tuple[Attention, ...]:
+    """Return the entries that concern a cell: its own, and those that stop its work."""
+    return tuple(each for each in found if _concerns(each, snapshot, cell))
 
 
-def overdue_cells(snapshot: Snapshot, policy: Policy, now: datetime) -> list[Cell]:
-    """Return a run's overdue cells; none if work is stopped or a sync may still bring files."""
-    if not snapshot.adopted or snapshot.stop_flags(PROCESS) or under_way(snapshot.sync):
-        return []
-    return [cell for cell in snapshot.cells if overdue(cell, policy, now)]
-
-
-def is_resolved(snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime) -> bool:
-    """Whether a cell is known not to be overdue; False also if the snapshot cannot tell.
-
-    Nothing is known about the data of a cell if its directory is missing, or if a sync may be
-    changing it.
-    """
+def _concerns(each: Attention, snapshot: Snapshot, cell: Cell) -> bool:
+    if each.cell or each.run not in ("", snapshot.run):
+        return each.run == snapshot.run and each.cell == str(cell.id)
     stage = stage_of(cell)
-    if stage not in WAITING:
-        return stage is not Stage.NEW
-    if cell.completeness is None or under_way(snapshot.sync):
+    if stage in FINISHED:
         return False
-    return not overdue(cell, policy, now)
+    stops = KINDS[each.kind].stops
+    waits = stage in (Stage.NEW, Stage.PENDING, Stage.INCOMPLETE)
+    if each.kind.startswith("upstream-") and not _from(each, snapshot):
+        return False
+    return stops is Stops.WORK or (stops is Stops.ARRIVAL and waits)
 
 
-# Sentences.
+def _from(each: Attention, snapshot: Snapshot) -> bool:
+    """Whether an entry about an upstream concerns a run: its own, or one of its location."""
+    location = each.facts.get("location", "")
+    return bool(each.run) or (bool(location) and (snapshot.upstream or "").startswith(location))
 
 
-def problems(snapshot: Snapshot, policy: Policy, now: datetime) -> Mapping[CellId, str]:
-    """Return a sentence for each overdue cell; each poll prints it until the cell is resolved."""
-    return {
-        cell.id: f"{snapshot.run} {cell.id}: overdue: {_why(cell)}; "
-        f"its final_summary arrived at {_arrived(cell)}; "
-        f"hesiod-watch explain {snapshot.run} {cell.id}"
-        for cell in overdue_cells(snapshot, policy, now)
-    }
+def _cells_count(snapshot: Snapshot) -> bool:
+    """Whether the state of single cells matters: not in a run that a person disregards."""
+    return "aborted" not in snapshot.flags and not snapshot.problem
 
 
-def overdue_words(cell: Cell) -> str:
-    """Return what is wrong with an overdue cell, and since when."""
-    return (
-        f"{_why(cell)}. Its final_summary arrived at {_arrived(cell)}, "
-        "and the grace period after that is over."
-    )
+def _age(each: Attention) -> tuple[datetime]:
+    return (each.since or _LATEST,)
 
 
-def continues(cell: Cell) -> str:
-    """Return how an overdue cell continues without a person."""
-    if cell.completeness and cell.completeness.fallback:
-        return (
-            "The final_summary will always name the fallback folder. "
-            "So the cell is processed only after a person has accepted it as complete."
+def _site(around: Circumstances, now: datetime) -> Iterator[Attention]:
+    if around.landing_problem:
+        landing = around.landing
+        yield KINDS["landing-missing"].about(why=around.landing_problem, landing=landing)
+    if around.output_problem:
+        marker = around.output_marker
+        yield KINDS["output-missing"].about(
+            why=around.output_problem,
+            output=around.output,
+            marker=marker,
+            marker_directory=marker.parent if marker else None,
         )
-    return "The cell continues by itself as soon as its files agree with its final_summary."
-
-
-def resolved_words(cell: Cell) -> str:
-    """Return why a cell is no longer overdue."""
-    flags, found = cell.flags, cell.completeness
-    if flags.aborted:
-        return f"a person has said to disregard it: {flags.aborted.why or 'no reason was given'}"
-    if flags.done:
-        return "it is processed"
-    if flags.failed:
-        return f"its processing was started and has failed: {flags.failed.why}".rstrip(": ")
-    if flags.synced or flags.claims:
-        if found and not found.proven:
-            accepted = f"a person has accepted it as complete: {found.why}"
-            return found.why if found.verdict is Verdict.BY_HAND else accepted
-        return "its data are recorded as complete"
-    if found and (found.proven or found.verdict is Verdict.RUNNING):
-        return found.why
-    why = f": {found.why}" if found else ""
-    return f"a new final_summary is here, and the grace period begins again{why}"
-
-
-def steps(snapshot: Snapshot, cell: Cell) -> Iterator[str]:
-    """Yield the steps of a person for an overdue cell, by cause; the last is to accept it."""
-    found = cell.completeness
-    if found is None:
-        return
-    local = snapshot.upstream == LOCAL
-    landing = f"{snapshot.path}/{cell.id}"
-    source = landing if local else f"{snapshot.upstream}/{cell.id}"
-    after = "" if local else "; the next sync copies them"
-    if bad := [display(each.name) for each in found.summaries if each.problem]:
-        yield f"copy {' and '.join(bad)} again from the sequencer into {landing}"
-    elif found.verdict is Verdict.UNREADABLE and found.summaries and not announced(found.summaries):
-        yield (
-            f"compare the final_summary in {landing} with the one on the sequencer, "
-            "and copy it again where they differ"
-        )
-    elif found.verdict is Verdict.UNREADABLE:
-        yield (
-            f"make sure that the user of hesiod-watch can read all of {landing} "
-            "(permissions, disk, mount)"
-        )
-    if found.verdict is Verdict.DAMAGED:
-        yield (
-            f"copy the named files again from the sequencer into {landing}; "
-            f"then hesiod-watch perform checksums {snapshot.run} {cell.id}"
-        )
-    if found.fallback:
-        yield (
-            "find the files in MinKNOW's fallback folder on the sequencer, "
-            f"and copy them into {source}{after}"
-        )
-    missing = [each.kind.upper() for each in found.shortfalls if each.found < each.expected]
-    surplus = [each.kind.upper() for each in found.shortfalls if each.found > each.expected]
-    if missing:
-        kinds = " and ".join(missing)
-        yield (
-            f"look for the missing {kinds} files on the sequencer, "
-            f"and copy them into {source}{after}"
-        )
-    if surplus:
-        places = landing if local else f"{source} and out of {landing}"
-        kinds = " and ".join(surplus)
-        yield (
-            f"find the {kinds} files that do not belong to this cell, and move them out of {places}"
-        )
-    if local or found.fallback:
-        flag = f"{snapshot.path}/pipeline/{cell.id.stem}.synced"
-        yield f"{_when_to_accept(cell)}: hesiod-touch-atomic {flag}"
-
-
-def _when_to_accept(cell: Cell) -> str:
-    """Return when a person may accept an overdue cell, and what would be missing then."""
-    found = cell.completeness
-    if found is None or found.verdict is Verdict.UNREADABLE:
-        return (
-            "last: if that is impossible, count the files yourself and accept the cell as complete "
-            "(the program cannot tell which files would be missing)"
-        )
-    if found.fallback:
-        return (
-            f"last: when all files are here, or are lost, accept the cell as complete ({found.why})"
-        )
-    if found.verdict is Verdict.DAMAGED or any(
-        each.found < each.expected for each in found.shortfalls
-    ):
-        return (
-            f"last: if the files are lost, accept the cell as complete without them ({found.why})"
-        )
-    return f"last: if all files belong to this cell, accept it as complete ({found.why})"
-
-
-def _why(cell: Cell) -> str:
-    return cell.completeness.why if cell.completeness else ""
-
-
-def _arrived(cell: Cell) -> str:
-    arrived = summary_time(cell)
-    return iso(arrived) if arrived else "an unknown time"
+    for why in around.locks:
+        yield KINDS["locks-unusable"].about(why=why)
+    for watcher in around.watchers:
+        if watcher.due < now:
+            since = watcher.last_look
+            yield KINDS["no-watcher"].about(since=since, who=watcher.who, last_look=since)
+        if watcher.config_changed:
+            yield KINDS["config-changed"].about(who=watcher.who)
+    for upstream in around.upstreams:
+        if upstream.problem:
+            kind = "upstream-refusing" if upstream.refused else "upstream-silent"
+            yield KINDS[kind].about(
+                since=upstream.since,
+                upstream=upstream.name,
+                location=upstream.location,
+                why=upstream.problem,
+            )
+    for name, why in around.backups.items():
+        yield KINDS["backup-missing"].about(backup=name, why=why)

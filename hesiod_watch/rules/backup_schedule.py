@@ -216,19 +216,6 @@ def waiting(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
         yield f"the run's own files are not backed up: {snapshot.backup.why}"
 
 
-def damage(snapshot: Snapshot) -> tuple[str, ...]:
-    """One sentence for each cell with a damaged copy.
-
-    Every poll repeats it until a reading finds all copies repaired.
-    """
-    return tuple(
-        f"{snapshot.run} {cell.id}: damaged: {problems[0]};"
-        f" hesiod-watch explain {snapshot.run} {cell.id}"
-        for cell in snapshot.cells
-        if (problems := damage_in(cell.verification))
-    )
-
-
 def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[datetime]:
     """Times at which a backup or a first reading becomes due although nothing else changes."""
     for cell in at(snapshot, Stage.PROCESSED) if snapshot.may_start(VERIFY) else ():

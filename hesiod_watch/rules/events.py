@@ -23,8 +23,8 @@ from hesiod_watch.core.action_kinds import TELL
 from hesiod_watch.core.model import LOCAL, Cell, CellId, Policy, RunName, Snapshot, Stage
 from hesiod_watch.core.ownership import Flag
 from hesiod_watch.core.results import AttemptEnd
-from hesiod_watch.rules.attention import is_resolved, overdue_cells
 from hesiod_watch.rules.checksum_findings import finding_of, finding_when_processed, other_damage
+from hesiod_watch.rules.overdue import is_resolved, overdue_cells
 from hesiod_watch.rules.run_types import type_of
 from hesiod_watch.rules.stages import FINISHED, at, settled, stage_of
 

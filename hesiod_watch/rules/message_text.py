@@ -15,9 +15,10 @@ from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Flag
 from hesiod_watch.core.results import DoneRecord
 from hesiod_watch.core.text import number_of
-from hesiod_watch.rules.attention import continues, overdue_words, resolved_words, steps
+from hesiod_watch.rules.cell_attention import overdue_attention
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
 from hesiod_watch.rules.events import CELL_OVERDUE, CELL_OVERDUE_ENDED, Event
+from hesiod_watch.rules.overdue import continues, resolved_words
 from hesiod_watch.rules.run_types import UNKNOWN
 from hesiod_watch.rules.stages import by_hand, stage_of, unverified, why_stage
 
@@ -73,11 +74,13 @@ def _run_new(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[st
 
 
 def _cell_overdue(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
-    words = overdue_words(cell) if cell else "its data are not complete."
-    yield f"{_named(event)} is overdue: {display(words)}"
-    if cell:
-        yield _listed("What you can do:", [display(step) for step in steps(snapshot, cell)])
-        yield continues(cell)
+    if cell is None:
+        yield f"{_named(event)} is overdue: its data are not complete."
+        return
+    overdue = overdue_attention(snapshot, cell)
+    yield f"{_named(event)} is {display(overdue.sentence)}."
+    yield _listed("What you can do:", [display(str(step)) for step in overdue.steps])
+    yield continues(cell)
 
 
 def _cell_overdue_ended(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:

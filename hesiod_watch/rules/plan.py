@@ -34,9 +34,9 @@ from hesiod_watch.rules.attempt_pauses import (
     next_epoch,
     pause_words,
 )
-from hesiod_watch.rules.attention import disagrees, grace_end, overdue, summary_time
 from hesiod_watch.rules.backup_schedule import ended_at
 from hesiod_watch.rules.liveness import unclear, under_way
+from hesiod_watch.rules.overdue import disagrees, grace_end, overdue, summary_time
 from hesiod_watch.rules.run_types import type_of, type_problem
 from hesiod_watch.rules.settling import QUIET, settles_at, settling_words
 from hesiod_watch.rules.stages import (

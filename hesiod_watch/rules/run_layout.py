@@ -58,6 +58,7 @@ class RunContents:
                 naming.display(str(cell)),
                 "another library of this run has a cell of the same name; "
                 "they would share their flags",
+                "doubled",
             )
             for cell in self.cells
             if counts[cell.stem] > 1

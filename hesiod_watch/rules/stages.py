@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 from hesiod_watch.core.cell_contents import Completeness
 from hesiod_watch.core.model import Cell, CellId, Snapshot, Stage, Status
+from hesiod_watch.core.naming import parse_cell
 from hesiod_watch.core.ownership import Liveness
 from hesiod_watch.core.records import why_in
 from hesiod_watch.core.results import BackupRecord
@@ -180,6 +181,17 @@ def find_cell(snapshot: Snapshot, text: str) -> CellId | None:
         if text in (str(cell.id), cell.id.name):
             return cell.id
     return None
+
+
+def match_cells(snapshot: Snapshot, text: str) -> list[CellId]:
+    """Return the cells that a short form may mean: a flow cell id, a position, or a beginning."""
+    part, ids = text.upper(), [cell.id for cell in snapshot.cells]
+    names = {cell: name for cell in ids if (name := parse_cell(cell.name))}
+    return (
+        [cell for cell, name in names.items() if name.flow_cell_id.upper() == part]
+        or [cell for cell, name in names.items() if name.position.upper() == part]
+        or [cell for cell in ids if cell.name.startswith(text) or str(cell).startswith(text)]
+    )
 
 
 # Sentences.

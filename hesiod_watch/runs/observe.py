@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hesiod_watch.core import naming
-from hesiod_watch.core.cell_contents import CellContents
+from hesiod_watch.core.cell_contents import CellContents, Verdict
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.model import (
     Cell,
@@ -191,11 +191,11 @@ def _find_cells(run: OpenDirectory) -> RunContents:
             names = list(_directories(run.open(library)))
         except OSError as error:
             why = f"cannot be read: {error.strerror}"
-            found.quarantined.append(QuarantinedName(library, why))
+            found.quarantined.append(QuarantinedName(library, why, "unreadable"))
             continue
         cells = sum(found.add(library, name) for name in names)
         if not cells and (why := minknow.pooled(run, library)):
-            found.quarantined.append(QuarantinedName(library, why))
+            found.quarantined.append(QuarantinedName(library, why, "pooled"))
     found.quarantine_twins()
     return found
 
@@ -232,12 +232,14 @@ def _cell(
     if cell_flags.synced:
         unverified = completeness.recorded_unverified(listing.synced_record(cell.stem))
         observed = replace(observed, unverified=unverified) if unverified else observed
-    if cell_flags.aborted or cell_flags.failed:
+    if cell_flags.aborted:
         return observed
-    if cell_flags.claims:
-        return replace(observed, progress=_read_progress(results))
-    if cell_flags.synced:
-        return observed
+    if cell_flags.failed or cell_flags.claims or cell_flags.synced:
+        # The reads ingested so far; another stage does not make them fewer.
+        so_far = numbers_in(_read_small(results / INGEST_FILE).get("results")) if results else {}
+        observed = replace(observed, results=so_far)
+        working = cell_flags.claims and not cell_flags.failed
+        return replace(observed, progress=_read_progress(results)) if working else observed
     since = minknow.newest_summary_time(directory)
     # Do not count the files of a cell that is still being written: each pass would list everything.
     contents = minknow.read_contents(directory) if since is not None else CellContents()
@@ -253,6 +255,9 @@ def _cell(
         summary_since=since,
         unsettled_since=changed,
     )
+    if verdict.verdict is Verdict.RUNNING:
+        last_change, has_data = minknow.last_change(directory)
+        observed = replace(observed, changed=last_change, has_data=has_data)
     progress = _read_progress(results, COPYING_FILE) if look.syncing else None
     last = listing.attempt(flags.ingest(cell.stem), look.judge)
     return _arriving(replace(observed, progress=progress), directory, results, last)

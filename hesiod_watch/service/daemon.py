@@ -26,6 +26,7 @@ from hesiod_watch.core.model import ListedRun
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.queued_messages import Outbox
 from hesiod_watch.host.cooldown import first_today
+from hesiod_watch.host.locks import lock_problems
 from hesiod_watch.host.sdnotify import SystemdNotifier
 from hesiod_watch.rules import delivery
 from hesiod_watch.rules.stages import settled
@@ -79,7 +80,7 @@ class Engine:
         self._syncing: set[Path] = set()  # runs that may sync now
         self._known_problems: tuple[str, ...] = ()
         self._late: dict[str, Outbox] = {}  # outboxes whose messages have waited too long, by run
-        self.failed: list[str] = []
+        self.failed: dict[str, str] = {}  # run and cell → sentence
         self._broken: dict[Path, str] = {}  # runs whose last look met a bug, with a sentence
 
     def landing_problem(self) -> str:
@@ -179,7 +180,7 @@ class Engine:
             # Failures of other actions are among the reconciler's problems.
             if ended.code != 0 and ended.action.kind.mode is ActionMode.CLAIMED:
                 where = f"{ended.action.run} {ended.action.cell}"
-                self.failed.append(
+                self.failed[where] = (
                     f"{where}: processing ended with code {ended.code}; "
                     f"hesiod-watch explain {where}"
                 )
@@ -208,7 +209,13 @@ class Engine:
     def problems(self) -> list[str]:
         """Sentences about everything that needs a person, for the end of a poll."""
         broken = [self._broken[run_dir] for run_dir in sorted(self._broken)]
-        return [*self.failed, *broken, *self.reconciler.problems(), *self.undelivered()]
+        found = self.reconciler.attention()
+        flagged = {each.subject for each in found}
+        failed = [why for where, why in self.failed.items() if where not in flagged]
+        late = {"undelivered"}  # once a day, for all runs together
+        blocked = [str(each) for each in found if each.kind not in late]
+        of_host = lock_problems(self.config.landing, self.config.locks)
+        return [*of_host, *failed, *broken, *blocked, *self.undelivered()]
 
     def undelivered(self) -> list[str]:
         """Sentences about undelivered messages, once a day: cron is the last way to report them."""

@@ -10,24 +10,27 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from hesiod_watch.config import Config
-from hesiod_watch.core.action_kinds import INGEST, PROCESS, TELL, ActionMode
+from hesiod_watch.core.action_kinds import INGEST, TELL, ActionMode
+from hesiod_watch.core.attention import Attention
+from hesiod_watch.core.circumstances import NOTHING_KNOWN, RefusedAction
 from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.core.model import Action, CellId, Decision, ListedRun, Snapshot
+from hesiod_watch.core.model import Action, CellId, Decision, ListedRun, RunName, Snapshot
 from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.core.times import BackOff, due_at
 from hesiod_watch.host import process
 from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.host.locks import lock_problems
-from hesiod_watch.rules import attention, backup_schedule
+from hesiod_watch.rules import attention
 from hesiod_watch.rules.liveness import under_way
 from hesiod_watch.rules.plan import plan
+from hesiod_watch.rules.run_attention import refused_action
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.areas import landing_owners
 from hesiod_watch.runs.observe import INGEST_DIRECTORY, observe
@@ -61,6 +64,7 @@ class _Failure:
     attempts: int
     since: datetime
     unstarted: bool = False  # its worker could not be started
+    flagged: bool = False  # the action records its failure in a flag
 
     def due(self, now: datetime) -> datetime:
         """Time of the retry; a clock that was set back meanwhile delays nothing."""
@@ -90,8 +94,7 @@ class Reconciler:
         self._made: set[tuple[Path, str, CellId | None]] = set()
         self._short_codes: list[int] = []
         self._logged: dict[Path, tuple[str, ...]] = {}
-        self._damaged: dict[Path, tuple[str, ...]] = {}
-        self._overdue: dict[Path, Mapping[CellId, str]] = {}
+        self._attention: dict[Path, tuple[Attention, ...]] = {}
         self._me = process.this_owner("decide", self.config.processing.executor)
         for sentence in lock_problems(self.config.landing, self.config.locks):
             if self.repeat:  # a poll prints them at its end
@@ -136,12 +139,7 @@ class Reconciler:
             if not changed or self._heavy.name == "dry-run":
                 break
         self._log_waiting(snapshot, decision)
-        self._damaged[run_dir] = (
-            *backup_schedule.damage(snapshot),
-            *foreign_output(snapshot),
-            *foreign_pipeline(snapshot),
-        )
-        self._note_overdue(snapshot, now)
+        self._note_attention(snapshot, now)
         look_again = self._next_look(run_dir, decision, now)
         return LookResult(snapshot, frozenset(full), frozenset(started), held, look_again)
 
@@ -161,8 +159,7 @@ class Reconciler:
     def forget(self, run_dir: Path) -> None:
         """Forget a run that no longer exists."""
         self._logged.pop(run_dir, None)
-        self._damaged.pop(run_dir, None)
-        self._overdue.pop(run_dir, None)
+        self._attention.pop(run_dir, None)
         for key in [key for key in self._failures if key[0] == run_dir]:
             del self._failures[key]
 
@@ -184,6 +181,7 @@ class Reconciler:
                 key,
                 f"{ended.action.name} ended with code {ended.code}; "
                 "the run's pipeline.log has more",
+                flagged=True,
             )
 
     # Starting.
@@ -268,11 +266,16 @@ class Reconciler:
     # Trying again.
 
     def _rest(
-        self, key: tuple[Path, str, CellId | None], error: str, *, unstarted: bool = False
+        self,
+        key: tuple[Path, str, CellId | None],
+        error: str,
+        *,
+        unstarted: bool = False,
+        flagged: bool = False,
     ) -> None:
         former = self._failures.get(key)
         attempts = former.attempts + 1 if former else 1
-        self._failures[key] = _Failure(error, attempts, self.clock(), unstarted)
+        self._failures[key] = _Failure(error, attempts, self.clock(), unstarted, flagged)
         if former is None or former.error != error:
             run_dir, action, cell = key
             logger.warning(
@@ -295,34 +298,33 @@ class Reconciler:
             times.append(decision.look_again)
         return max(0.0, (min(times) - now).total_seconds()) if times else None
 
-    def problems(self) -> list[str]:
-        """Sentences about failed actions, damage, overdue cells, and the directory of locks."""
-        of_host = lock_problems(self.config.landing, self.config.locks)
-        problems = [
-            *of_host,
-            *(sentence for run_dir in sorted(self._damaged) for sentence in self._damaged[run_dir]),
-        ]
-        problems += [
-            sentence
-            for run_dir in sorted(self._overdue)
-            for sentence in self._overdue[run_dir].values()
-        ]
-        for (run_dir, _, _), failure in self._failures.items():
-            if failure.error in of_host:
-                continue  # every action has this one
-            named = failure.error.startswith(run_dir.name)
-            problems.append(failure.error if named else f"{run_dir.name}: {failure.error}")
-        return problems
+    def attention(self) -> list[Attention]:
+        """Everything that needs a person in the runs that were looked at, also failed actions."""
+        found = [each for run_dir in sorted(self._attention) for each in self._attention[run_dir]]
+        known = {(each.run, each.cell) for each in found}
+        for (run_dir, action, cell), failure in self._failures.items():
+            if failure.flagged and (run_dir.name, str(cell or "")) in known:
+                continue  # its flag says more
+            refused = RefusedAction(
+                *(action, RunName(run_dir.name), cell, failure.error, failure.attempts),
+                since=failure.since,
+            )
+            found.append(refused_action(refused))
+        return found
 
-    def _note_overdue(self, snapshot: Snapshot, now: datetime) -> None:
-        """Remember the overdue cells of a run; the service logs each of them once."""
+    def _note_attention(self, snapshot: Snapshot, now: datetime) -> None:
+        """Remember what needs a person in a run; the service logs each thing once."""
         if under_way(snapshot.sync):
-            return  # the look after the sync reports them
-        known = self._overdue.get(snapshot.path, {})
-        self._overdue[snapshot.path] = attention.problems(snapshot, self._policy, now)
-        for cell, sentence in self._overdue[snapshot.path].items():
-            if self.repeat and cell not in known:  # a poll prints them at its end
-                logger.warning("overdue", extra=fields(run=snapshot.run, cell=cell, why=sentence))
+            return  # the look after the sync reports it
+        found = attention.attention(snapshot, NOTHING_KNOWN, self._policy, now)
+        person = tuple(each for each in found if each.needs_person)
+        known = {(each.kind, each.cell) for each in self._attention.get(snapshot.path, ())}
+        self._attention[snapshot.path] = person
+        for each in person:
+            if self.repeat and (each.kind, each.cell) not in known:  # a poll prints them at its end
+                logger.warning(
+                    each.kind, extra=fields(run=each.run, cell=each.cell, why=each.sentence)
+                )
 
     def _log_waiting(self, snapshot: Snapshot, decision: Decision) -> None:
         """Log what a run waits for, once per change."""
@@ -333,18 +335,6 @@ class Reconciler:
                 if sentence not in self._logged.get(snapshot.path, ()):
                     logger.info("waiting", extra=fields(run=snapshot.run, why=sentence))
             self._logged[snapshot.path] = sentences
-
-
-def foreign_output(snapshot: Snapshot) -> tuple[str, ...]:
-    """Sentence for a run whose results would be written to the directory of another run."""
-    if not snapshot.output_foreign or not snapshot.adopted or snapshot.stop_flags(PROCESS):
-        return ()
-    return (f"{snapshot.run}: {snapshot.output_problem}; nothing is written until then",)
-
-
-def foreign_pipeline(snapshot: Snapshot) -> tuple[str, ...]:
-    """Sentence for a run whose `pipeline/` an account made that is not trusted."""
-    return (f"{snapshot.run}: {snapshot.problem}",) if snapshot.pipeline_foreign else ()
 
 
 def require_writable(snapshot: Snapshot, cell: CellId, refusal: str = "not claimed") -> None:

@@ -64,6 +64,7 @@ def test_defaults() -> None:
         "default",
         False,
         3600,
+        86400,
         3,
         60,
     )
@@ -104,6 +105,7 @@ processing:
   compression: small
   recompress: yes
   grace: 90 min
+  quiet: 2 h
   attempts_per_day: 5
   attempt_pause: 10s
 notify:
@@ -133,13 +135,14 @@ reports: {title: "Núcleo <b>"}
     assert config.landing_owners == (0, 1001, 2)
     assert dataclasses.astuple(config.watch) == ("poll", 2, 3600, 60)
     assert config.processing == ProcessingSettings(
-        "inline", 7, 2, 0, "idle", False, 300, 3, "small", True, 5400, 5, 10
+        "inline", 7, 2, 0, "idle", False, 300, 3, "small", True, 5400, 7200, 5, 10
     )
     assert config.reports.title == "Núcleo <b>"
     assert not config.local
     assert config.policy() == Policy(
         local=False,
         grace=5400,
+        quiet=7200,
         attempts_per_day=5,
         attempt_pauses=(10, 50, 300),
         ingest_interval=None,

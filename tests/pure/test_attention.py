@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from snapshots import attempt, cell, claim, flag, run
 
+from hesiod_watch.core.attention import Attention
 from hesiod_watch.core.cell_contents import Completeness, DataKind, FinalSummary, Shortfall, Verdict
+from hesiod_watch.core.circumstances import NOTHING_KNOWN
 from hesiod_watch.core.model import LOCAL, Cell, Policy, Snapshot
 from hesiod_watch.core.queued_messages import Outbox
-from hesiod_watch.rules.attention import overdue, problems, steps
+from hesiod_watch.rules.attention import attention
 from hesiod_watch.rules.events import (
     CELL_OVERDUE,
     CELL_OVERDUE_ENDED,
@@ -24,6 +26,7 @@ from hesiod_watch.rules.events import (
 )
 from hesiod_watch.rules.explain import explain_cell
 from hesiod_watch.rules.message_text import compose
+from hesiod_watch.rules.overdue import overdue
 from hesiod_watch.rules.plan import look_again, plan
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
@@ -77,6 +80,21 @@ def keys(snapshot: Snapshot, now: datetime = NOW) -> list[str]:
     return [event.key for event in due(snapshot, POLICY, now) if event.name in names]
 
 
+OVERDUE = {"overdue", "fallback", "surplus-files", "unreadable-summary", "unreadable-files"}
+
+
+def overdue_entries(snapshot: Snapshot) -> list[Attention]:
+    """Return what the rule says about overdue cells."""
+    found = attention(snapshot, NOTHING_KNOWN, POLICY, NOW)
+    return [each for each in found if each.kind in OVERDUE]
+
+
+def steps(snapshot: Snapshot) -> list[str]:
+    """Return the steps for the only overdue cell."""
+    (found,) = overdue_entries(snapshot)
+    return [str(step) for step in found.steps]
+
+
 ALL_CAUSES = [SHORT, OVER, FALLBACK, UNREADABLE, NO_COUNTS, CLOSED]
 CAUSE_IDS = ["short", "over", "fallback", "half-written", "no counts", "not readable"]
 
@@ -86,7 +104,7 @@ def test_each_cause_is_reported(found: Completeness) -> None:
     """Every cause of an incomplete ended cell is reported, and is a problem of every poll."""
     snapshot = reported_run(late(completeness=found))
     assert keys(snapshot) == [FIRST]
-    (sentence,) = problems(snapshot, POLICY, NOW).values()
+    (sentence,) = map(str, overdue_entries(snapshot))
     assert sentence.startswith(f"run lib/cell: overdue: {found.why}; ")
     assert "2026-11-22T20:00:00Z" in sentence
     assert sentence.endswith("; hesiod-watch explain run lib/cell")
@@ -116,7 +134,7 @@ def test_each_cause_is_reported(found: Completeness) -> None:
 def test_what_is_not_overdue(snapshot: Snapshot) -> None:
     """A cell that runs, is complete, is decided or is stopped by a flag is not overdue."""
     assert keys(snapshot) == []
-    assert not problems(snapshot, POLICY, NOW)
+    assert not overdue_entries(snapshot)
 
 
 @pytest.mark.parametrize("listed", [True, False], ids=["upstream asked", "upstream silent"])
@@ -125,7 +143,7 @@ def test_cells_of_upstream_runs(listed: bool) -> None:
     copied = late(upstream=listed)
     snapshot = reported_run(copied, upstream=THERE, listed_at=THERE if listed else "")
     assert keys(snapshot) == [FIRST]
-    assert list(problems(snapshot, POLICY, NOW)) == [copied.id]
+    assert [each.cell for each in overdue_entries(snapshot)] == [str(copied.id)]
 
 
 def test_one_message_until_it_ends() -> None:
@@ -264,7 +282,7 @@ def test_steps_follow_the_cause(found: Completeness, first: str, last: str) -> N
     """
     overdue_cell = late(completeness=found)
     snapshot = reported_run(overdue_cell)
-    lines = list(steps(snapshot, overdue_cell))
+    lines = steps(snapshot)
     assert lines[0].startswith(first)
     assert last in lines[-1]
     assert lines[-1].endswith(ACCEPT)
@@ -273,14 +291,14 @@ def test_steps_follow_the_cause(found: Completeness, first: str, last: str) -> N
     assert list(can[: len(lines)]) == lines
     (event,) = [event for event in due(snapshot, POLICY, NOW) if event.name == CELL_OVERDUE]
     text = compose(event, snapshot, "internal", "")
-    assert text.startswith(f"Cell lib/cell of the run run is overdue: {found.why}. ")
+    assert text.startswith(f"Cell lib/cell of the run run is overdue: {found.why}; ")
     assert all(f"  {line}" in text for line in lines)
     assert ("by itself" in text) is (found is not FALLBACK)
 
 
 def test_steps_of_an_upstream_run() -> None:
     """Missing files are copied to the upstream; no step accepts a cell that is being copied."""
-    lines = list(steps(reported_run(late(), upstream=THERE), late()))
+    lines = steps(reported_run(late(), upstream=THERE))
     assert lines == [
         "look for the missing FASTQ files on the sequencer, "
         f"and copy them into {THERE}/lib/cell; the next sync copies them"
@@ -292,7 +310,7 @@ def test_several_causes_at_once() -> None:
     counts = (Shortfall(FASTQ, 1, 2), Shortfall(DataKind.POD5, 3, 2))
     found = replace(FALLBACK, shortfalls=counts)
     several = late(completeness=found)
-    lines = list(steps(reported_run(several), several))
+    lines = steps(reported_run(several))
     words = ["fallback folder", "missing FASTQ files", "find the POD5 files", "accept the cell"]
     assert len(lines) == len(words)
     assert all(word in line for word, line in zip(words, lines, strict=True))

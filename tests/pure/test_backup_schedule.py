@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from snapshots import attempt, cell, flag, run
 
+from hesiod_watch.core.circumstances import NOTHING_KNOWN
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.model import Cell, CellId, Policy, Snapshot
 from hesiod_watch.core.ownership import Attempt, Liveness, Owner
 from hesiod_watch.core.results import BackupRecord, CopyRecord
 from hesiod_watch.rules import backup_schedule
+from hesiod_watch.rules.attention import attention
 from hesiod_watch.rules.copies import digest, known_copies, raw_wanted
 from hesiod_watch.rules.stages import digest_of_report
 
@@ -220,7 +222,8 @@ def test_damage_is_reported() -> None:
     verification = ended("failed", problems=DAMAGED, here=True)
     snapshot = run_of(processed(backup=backed_up(), verification=verification))
     assert f"{ID}: damaged: second: x: missing" in list(backup_schedule.waiting(snapshot, POLICY))
-    assert backup_schedule.damage(snapshot)[0].startswith(f"run {ID}: damaged: second: x: missing")
+    (found,) = attention(snapshot, NOTHING_KNOWN, POLICY, NOW)
+    assert str(found).startswith(f"run {ID}: damaged: second: x: missing")
     problems = {
         each.where: each.problem
         for each in backup_schedule.copy_locations(snapshot, snapshot.cells[0])
@@ -234,7 +237,9 @@ def test_damage_counts_during_the_next_verification(outcome: str) -> None:
     verification = (
         ended(outcome, problems=DAMAGED) if outcome else begun(Liveness.ALIVE, problems=DAMAGED)
     )
-    assert backup_schedule.damage(run_of(processed(backup=backed_up(), verification=verification)))
+    snapshot = run_of(processed(backup=backed_up(), verification=verification))
+    kinds = [each.kind for each in attention(snapshot, NOTHING_KNOWN, POLICY, NOW)]
+    assert kinds == ["copy-damaged"]
 
 
 def test_newest_copy_counts() -> None:

@@ -188,9 +188,7 @@ def test_explained() -> None:
     assert "2 messages not delivered to rt: away" in explained.evidence
     assert "rt: 3 attempts since 2026-11-22T21:00:00+00:00; again in 9 min" in explained.evidence
     assert explained.next.endswith("; delivery of messages is tried again in 9 min")
-    assert (
-        "retry the delivery of messages now: remove /r/pipeline/notify.failed" in explained.you_can
-    )
+    assert "retry the delivery of messages now: rm /r/pipeline/notify.failed" in explained.you_can
 
 
 def test_next_attempt() -> None:

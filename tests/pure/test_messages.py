@@ -12,7 +12,8 @@ from snapshots import cell, claim, flag, run
 from hesiod_watch.core.cell_contents import Completeness, DataKind, Shortfall, Verdict
 from hesiod_watch.core.model import Cell, CellId, Policy, QuarantinedName
 from hesiod_watch.core.ownership import Liveness, Owner, Progress
-from hesiod_watch.rules.explain import Explanation, ago, explain_cell, explain_run, owner_words
+from hesiod_watch.rules.evidence import ago, owner_words
+from hesiod_watch.rules.explain import Explanation, explain_cell, explain_run
 from hesiod_watch.rules.plan import plan
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
@@ -37,7 +38,7 @@ def explained(only: Cell, **facts: Any) -> Explanation:
             cell(completeness=RUNNING),
             "still running",
             "processed when its final_summary",
-            "cell.synced",
+            "abort",
             id="running",
         ),
         pytest.param(

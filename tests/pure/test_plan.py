@@ -14,7 +14,7 @@ from hesiod_watch.core.cell_contents import Completeness, Verdict
 from hesiod_watch.core.model import Cell, IngestState, Policy, Snapshot
 from hesiod_watch.core.ownership import Attempt, Claim, Liveness, Owner, WorkerDeath
 from hesiod_watch.core.times import iso
-from hesiod_watch.rules.attention import overdue
+from hesiod_watch.rules.overdue import overdue
 from hesiod_watch.rules.plan import look_again, plan
 from hesiod_watch.rules.stages import digest_of_report
 

@@ -25,7 +25,7 @@ from hesiod_watch.core.ownership import Attempt, Liveness, Owner, WorkerDeath
 from hesiod_watch.core.queued_messages import Outbox, OutboxMessage
 from hesiod_watch.core.results import DeliveryFailure, DeliveryRecord
 from hesiod_watch.core.times import time_of
-from hesiod_watch.rules import attention
+from hesiod_watch.rules import overdue as overdue_cells
 from hesiod_watch.rules.delivery import overdue
 from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.stages import digest_of_report
@@ -259,8 +259,8 @@ def incomplete(arrived: datetime | None) -> Cell:
 
 WAITS = {
     "cell in its grace period": Wait(
-        timedelta(seconds=POLICY.grace) + attention.CLOCK_SKEW,
-        lambda then, now: attention.overdue(incomplete(then), POLICY, now),
+        timedelta(seconds=POLICY.grace) + overdue_cells.CLOCK_SKEW,
+        lambda then, now: overdue_cells.overdue(incomplete(then), POLICY, now),
     ),
     "message that is not delivered": Wait(
         HOUR,

@@ -10,6 +10,7 @@ from hesiod_watch.runs.minknow.contents import (
     changed_after_summary,
     contents_of,
     fastq_changed,
+    last_change,
     newest_summary_time,
     ont_report,
     read_contents,

@@ -107,6 +107,30 @@ def fastq_changed(cell_dir: OpenDirectory) -> int:
     return newest
 
 
+def last_change(cell_dir: OpenDirectory) -> tuple[float | None, bool]:
+    """Time of the last new file of a cell, and whether it has a data directory.
+
+    The time is the newest change time (ctime) of the cell's directory and its data directories, in
+    seconds since the epoch. It needs one stat per directory and none per file. None: unreadable.
+    """
+    try:
+        times = [cell_dir.status().st_ctime]
+        directories = data_directories(cell_dir, ALL_KINDS, [])
+        for directory in directories:
+            descriptor = directory.opened.descriptor
+            found = os.fstat(descriptor)
+            times.append(found.st_ctime)
+            if found.st_nlink == 2:
+                continue  # no sub-directories
+            with os.scandir(descriptor) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        times.append(entry.stat(follow_symlinks=False).st_ctime)
+    except OSError:
+        return None, True  # `read_contents` reports a cell that cannot be read
+    return max(times), bool(directories)
+
+
 def _read_summary(cell_dir: OpenDirectory, name: str) -> FinalSummary:
     """Read and parse one final_summary; special files are never opened."""
     try:

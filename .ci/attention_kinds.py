@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""Write the table of the kinds of attention into docs/operations.md, or check it there.
+
+    attention_kinds.py --write
+    attention_kinds.py --check
+
+The only source is `hesiod_watch/core/attention_kinds.py`. With --check nothing is written: if the
+document differs, its name is printed, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from hesiod_watch.core.attention import Step
+from hesiod_watch.core.attention_kinds import KINDS
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "operations.md"
+BLOCK = re.compile(
+    r"(?<=begin: written by \.ci/attention_kinds\.py)(.*?\n).*?(?=[^\n]*end: attention_kinds)", re.S
+)
+
+
+def table() -> Iterator[str]:
+    """Table in Markdown: one line for each kind."""
+    yield "| kind | means | severity | steps |\n|---|---|---|---|"
+    first: dict[tuple[Step, ...], str] = {}
+    for kind in KINDS.values():
+        steps = " · ".join(map(_step, kind.steps)) or "none"
+        if (same := first.setdefault(kind.steps, kind.name)) != kind.name:
+            steps = f"those of `{same}`"
+        yield f"| `{kind.name}` | {kind.meaning} | {kind.severity} | {steps} |"
+
+
+def _step(step: Step) -> str:
+    words = re.sub(r"\{(\w+)\}", lambda found: found[1].replace("_", " ").upper(), step.words)
+    command = re.sub(r"\{(\w+)\}", lambda found: found[1].upper(), step.command)
+    return f"{words}: `{command}`" if command else words
+
+
+def main(arguments: list[str]) -> int:
+    if arguments not in (["--write"], ["--check"]):
+        print(__doc__, file=sys.stderr)  # noqa: T201 -- this is a command
+        return 2
+    before = DOCUMENT.read_text(encoding="utf-8")
+    block = "\n".join(table()) + "\n"
+    after, found = BLOCK.subn(lambda match: match[1] + block, before)
+    if found != 1:
+        raise ValueError(f"{DOCUMENT.name}: {found} blocks to write; there must be one")
+    if after == before:
+        return 0
+    if arguments == ["--write"]:
+        DOCUMENT.write_text(after, encoding="utf-8")
+        return 0
+    print(f"{DOCUMENT.name}: differs; write it with .ci/attention_kinds.py --write")  # noqa: T201 -- see above
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

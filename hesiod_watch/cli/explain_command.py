@@ -1,0 +1,121 @@
+"""`explain`: why a run or a cell is in its state. Also the list of what needs a person."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+
+from hesiod_watch.cli.common import (
+    add_cell_argument,
+    add_run_argument,
+    cell_of,
+    config_of,
+    now,
+    run_path,
+    show_run,
+    warn_about_areas,
+)
+from hesiod_watch.core.attention import Attention
+from hesiod_watch.core.model import Snapshot
+from hesiod_watch.core.naming import display
+from hesiod_watch.rules.evidence import ago
+from hesiod_watch.rules.explain import Explanation, explain_cell, explain_run
+from hesiod_watch.rules.plan import plan
+from hesiod_watch.service.circumstances import run_circumstances, site_circumstances
+
+
+def explain_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Prints the cause in one sentence, the evidence, the next step and its time, and what you"
+        " can do. RUN may be the beginning of its name or a flow cell id; CELL may be a flow cell"
+        " id, a position or the beginning of its name, if it is the only one."
+    )
+    add_run_argument(parser)
+    add_cell_argument(parser, "explain the run")
+    parser.add_argument("--json", action="store_true", help="print a JSON document")
+    parser.set_defaults(call=call_explain)
+
+
+def call_explain(options: argparse.Namespace) -> int:
+    config = config_of(options)
+    warn_about_areas(config)
+    moment, policy, site = now(), config.policy(), site_circumstances(config)
+
+    def show(snapshot: Snapshot) -> Explanation:
+        decision = plan(snapshot, policy, moment)
+        around = run_circumstances(site, snapshot, config)
+        if options.cell:
+            cell = cell_of(snapshot, options.cell, short=True)
+            return explain_cell(snapshot, cell, decision, policy, moment, around)
+        return explain_run(snapshot, decision, policy, moment, around)
+
+    explanation = show_run(config, run_path(config, options.run, short=True), show)
+    if options.json:
+        print(json.dumps(asdict(explanation), indent=1))
+    else:
+        _print_explanation(explanation)
+    return 0
+
+
+def _print_explanation(explanation: Explanation) -> None:
+    why = display(explanation.why).rstrip(".")
+    _print_wrapped(f"{display(explanation.subject)} is {explanation.state}: {why}.")
+    print("\nEvidence:")
+    _print_list(explanation.evidence)
+    print()
+    _print_wrapped(f"Next: {display(explanation.next)}.")
+    if explanation.you_can:
+        print("\nYou can:")
+        _print_list(explanation.you_can)
+
+
+def show_attention(found: Sequence[Attention], *, as_json: bool) -> int:
+    """Print what needs a person, and return the exit code."""
+    if as_json:
+        print(json.dumps({"attention": [each.record() for each in found]}, indent=1))
+    else:
+        moment = now()
+        for each in found:
+            age = f", {ago((moment - each.since).total_seconds())}" if each.since else ""
+            _print_wrapped(f"{each.subject}: {each.sentence} ({each.kind}{age})")
+            _print_list(map(str, each.steps))
+    return 1 if found else 0
+
+
+def _print_list(lines: Iterable[str]) -> None:
+    for line in lines:
+        _print_wrapped(f"  - {display(line)}", "    ")
+
+
+def _print_wrapped(text: str, indent: str = "") -> None:
+    """Print a paragraph, wrapped in a terminal; a command that does not fit begins its own line.
+
+    In a pipe it is one line, so that `grep` finds it. A command is never wrapped, so that it can be
+    copied.
+    """
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    if not width or len(text) <= width:
+        print(text)
+        return
+    words, separator, command = text.rpartition(": ")
+    if not separator or not command.startswith(COMMANDS):
+        words, command = text, ""
+    lines = textwrap.wrap(
+        words + (":" if command else ""),
+        max(20, width),
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    print("\n".join(lines))
+    if command:
+        print(f"{indent}  {command}")
+
+
+COMMANDS = ("hesiod-", "rm ", "mv ", "ls ", "mkdir ", "echo ", "df ", "systemctl ")
+"""Beginnings of the commands in steps."""

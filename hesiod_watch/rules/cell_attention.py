@@ -1,0 +1,277 @@
+"""Attention for one cell: what blocks it, or is wrong with it although it is processed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from hesiod_watch.core.action_kinds import PROCESS
+from hesiod_watch.core.attention import Attention, Step
+from hesiod_watch.core.attention_kinds import KINDS
+from hesiod_watch.core.cell_contents import Completeness, DataKind, Verdict
+from hesiod_watch.core.circumstances import Circumstances
+from hesiod_watch.core.model import LOCAL, Cell, Policy, Snapshot, Stage
+from hesiod_watch.core.naming import display
+from hesiod_watch.core.ownership import Liveness
+from hesiod_watch.core.results import AttemptEnd
+from hesiod_watch.core.times import iso, time_at, time_of
+from hesiod_watch.rules import damaged_sources
+from hesiod_watch.rules.attempt_pauses import pause_words
+from hesiod_watch.rules.checksum_findings import finding_of, other_damage
+from hesiod_watch.rules.completeness import announced
+from hesiod_watch.rules.late_data import late_step, late_words
+from hesiod_watch.rules.liveness import describe, under_way
+from hesiod_watch.rules.overdue import grace_end, overdue, summary_time
+from hesiod_watch.rules.run_types import type_of
+from hesiod_watch.rules.stages import stage_of
+
+WAITS = "waiting"
+"""Phase in the progress of a worker that waits for space, or for data to come back."""
+ATTEMPTS = 3
+"""Failed backups in a row after which a person is needed, whatever the reason."""
+UNKNOWN_LOSS = "the program cannot tell which files would be missing"
+
+
+def attention_of_cell(
+    snapshot: Snapshot, cell: Cell, around: Circumstances, policy: Policy, now: datetime
+) -> Iterator[Attention]:
+    """Yield what is blocked in a cell, or is wrong with it."""
+    stage = stage_of(cell)
+    if stage is Stage.PROCESSED:
+        yield from _of_processed(snapshot, cell)
+    elif stage is Stage.FAILED:
+        yield from _of_failed(snapshot, cell)
+    elif snapshot.stop_flags(PROCESS) or not snapshot.adopted:
+        return  # the flag of the run, or its missing upstream, is the cause
+    elif stage is Stage.PROCESSING:
+        yield from _of_claimed(snapshot, cell, policy, now)
+    elif stage is Stage.READY:
+        yield from _of_ready(snapshot, cell, around, policy)
+    elif not cell.present and (stage is Stage.INCOMPLETE or _is_recorded(cell)):
+        yield _of_lost(snapshot, cell)
+    elif stage in (Stage.INCOMPLETE, Stage.PENDING):
+        yield from _of_unfinished(snapshot, cell, policy, now)
+
+
+def _about(
+    kind: str, snapshot: Snapshot, cell: Cell, since: datetime | None = None, **facts: Any
+) -> Attention:
+    return KINDS[kind].about(snapshot.run, str(cell.id), since, **facts)
+
+
+def _flag(snapshot: Snapshot, cell: Cell, name: str) -> str:
+    return f"{snapshot.path}/pipeline/{cell.id.stem}.{name}"
+
+
+def _landing(snapshot: Snapshot, cell: Cell) -> str:
+    return f"{snapshot.path}/{cell.id}"
+
+
+def _source(snapshot: Snapshot, cell: Cell) -> tuple[str, str]:
+    """Return where files of a cell are to be copied to, and what brings them here then."""
+    if snapshot.upstream == LOCAL:
+        return _landing(snapshot, cell), ""
+    return f"{snapshot.upstream}/{cell.id}", "; the next sync copies them"
+
+
+def _is_recorded(cell: Cell) -> bool:
+    """Whether flags describe data of a cell that are not here any more."""
+    return bool(cell.flags.synced or cell.flags.claims or cell.flags.failed)
+
+
+# Waiting for data.
+
+
+def _of_lost(snapshot: Snapshot, cell: Cell) -> Attention:
+    pipeline = f"{snapshot.path}/pipeline"
+    return _about(
+        "data-lost",
+        snapshot,
+        cell,
+        listed="its upstream lists it" if cell.upstream else "no upstream lists it",
+        landing=_landing(snapshot, cell),
+        pipeline=pipeline if cell.upstream else None,
+        stem=cell.id.stem,
+        aside=f"{pipeline}/attic/by-hand",
+    )
+
+
+def _of_unfinished(
+    snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime
+) -> Iterator[Attention]:
+    """Yield what is wrong with a cell that is still being written, or is not complete."""
+    found, last = cell.completeness, cell.arriving.last_attempt if cell.arriving else None
+    if not under_way(snapshot.sync):  # the look after the sync reports it
+        if found and overdue(cell, policy, now):
+            yield overdue_attention(snapshot, cell, grace_end(cell, policy, now))
+        elif found and found.verdict is Verdict.RUNNING:
+            yield from _quiet(snapshot, cell, found, policy, now)
+    if last and last.outcome == "failed" and AttemptEnd.of(last).needs_person:
+        since = time_of(AttemptEnd.of(last).ended)
+        yield _about("ingest-failed", snapshot, cell, since, why=last.why)
+
+
+def _quiet(
+    snapshot: Snapshot, cell: Cell, found: Completeness, policy: Policy, now: datetime
+) -> Iterator[Attention]:
+    changed = time_at(cell.changed or 0.0)
+    if changed is None or changed > now - timedelta(seconds=policy.quiet):
+        return
+    to, then = _source(snapshot, cell)
+    yield _about(
+        "quiet" if cell.has_data else "never-started",
+        snapshot,
+        cell,
+        changed + timedelta(seconds=policy.quiet),
+        last_file=iso(changed),
+        why=found.why,
+        to=f"{display(to)}{then}",
+        synced=_flag(snapshot, cell, "synced") if snapshot.upstream == LOCAL else None,
+    )
+
+
+def overdue_attention(snapshot: Snapshot, cell: Cell, since: datetime | None = None) -> Attention:
+    """Return the entry about an overdue cell, by its cause."""
+    found = cell.completeness or Completeness(Verdict.UNREADABLE, "its files cannot be counted")
+    landing = _landing(snapshot, cell)
+    (to, then), arrived = _source(snapshot, cell), summary_time(cell)
+    local = snapshot.upstream == LOCAL
+    bad = [display(each.name) for each in found.summaries if each.problem]
+    missing = [each.kind for each in found.shortfalls if each.found < each.expected]
+    surplus = [each.kind for each in found.shortfalls if each.found > each.expected]
+    unreadable = found.verdict is Verdict.UNREADABLE and not bad
+    empty = unreadable and found.summaries and not announced(found.summaries)
+    # Only a person can accept files from the fallback folder: the final_summary never changes.
+    acceptable = local or found.fallback
+    return _about(
+        _kind_of_overdue(found, closed=unreadable and not empty),
+        snapshot,
+        cell,
+        since,
+        why=found.why,
+        arrived=iso(arrived) if arrived else "an unknown time",
+        landing=landing,
+        bad_summaries=" and ".join(bad),
+        empty_in=landing if empty else None,
+        unreadable=landing if unreadable and not empty else None,
+        damaged_in=landing if found.verdict is Verdict.DAMAGED else None,
+        fallback_to=f"{to}{then}" if found.fallback else None,
+        to=f"{to}{then}",
+        missing_kinds=_kinds(missing),
+        surplus_kinds=_kinds(surplus),
+        places=landing if local else f"{to} and out of {landing}",
+        synced=_flag(snapshot, cell, "synced") if acceptable else None,
+        **{_what_accepted(found, missing): _missing_if_accepted(found)},
+    )
+
+
+def _kind_of_overdue(found: Completeness, *, closed: bool) -> str:
+    return {
+        Verdict.FALLBACK: "fallback",
+        Verdict.UNREADABLE: "unreadable-files" if closed else "unreadable-summary",
+        Verdict.OVER: "surplus-files",
+    }.get(found.verdict, "overdue")
+
+
+def _what_accepted(found: Completeness, missing: Sequence[DataKind]) -> str:
+    """Return the fact that selects the step which accepts a cell."""
+    if found.verdict is Verdict.UNREADABLE:
+        return "unknown"
+    lost = missing or found.verdict is Verdict.DAMAGED
+    return "in_fallback" if found.fallback else "lost" if lost else "surplus"
+
+
+def _missing_if_accepted(found: Completeness) -> str:
+    return UNKNOWN_LOSS if found.verdict is Verdict.UNREADABLE else found.why
+
+
+def _kinds(kinds: Sequence[DataKind]) -> str:
+    return " and ".join(kind.upper() for kind in kinds)
+
+
+# Waiting for work.
+
+
+def _of_failed(snapshot: Snapshot, cell: Cell) -> Iterator[Attention]:
+    flag = cell.flags.failed
+    why = (flag.why if flag else "") or "processing failed and needs a person"
+    failed = _about("failed", snapshot, cell, time_at(flag.mtime) if flag else None, why=why)
+    if damaged_sources.damaged_sources(cell).damaged:
+        failed = replace(failed, steps=tuple(map(Step, damaged_sources.steps(snapshot, cell))))
+    yield failed
+
+
+def _of_claimed(
+    snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime
+) -> Iterator[Attention]:
+    claim, progress = cell.flags.claim, cell.progress
+    if claim and claim.liveness is Liveness.UNKNOWN:
+        owner = claim.worker or claim.owner
+        yield _about(
+            "owner-unknown",
+            snapshot,
+            cell,
+            time_at(claim.made),
+            owner=describe(owner) if owner else "an unknown owner",
+            why=claim.evidence,
+        )
+    elif words := pause_words(cell, policy, now):
+        death = claim.death if claim else None
+        yield _about("worker-died", snapshot, cell, time_of(death.time if death else ""), why=words)
+    elif progress and progress.phase == WAITS and claim and claim.liveness is Liveness.ALIVE:
+        yield _about(
+            "waiting-for-space",
+            snapshot,
+            cell,
+            time_at(progress.updated),
+            why=progress.note,
+            output=snapshot.output,
+        )
+
+
+def _of_ready(
+    snapshot: Snapshot, cell: Cell, around: Circumstances, policy: Policy
+) -> Iterator[Attention]:
+    kind = type_of(snapshot, policy)
+    if not kind.process:
+        type_file = f"{snapshot.path}/pipeline/type.yaml"
+        yield _about("not-processed", snapshot, cell, type=kind.name, type_file=type_file)
+    elif holders := around.busy.get(PROCESS.name):
+        yield _about("waiting-for-worker", snapshot, cell, holders=", ".join(holders))
+
+
+# Processed.
+
+
+def _of_processed(snapshot: Snapshot, cell: Cell) -> Iterator[Attention]:
+    verified = time_of(AttemptEnd.of(cell.verification).ended) if cell.verification else None
+    finding = finding_of(cell)
+    if finding.said:
+        kind = "files-repacked" if finding.repacked else "files-damaged"
+        yield _about(kind, snapshot, cell, time_of(finding.at), why=finding.said)
+    if damage := other_damage(cell):
+        more = f" and {len(damage) - 1} more" if len(damage) > 1 else ""
+        raw = f"{snapshot.output}/{cell.id}/raw.json"
+        yield _about(
+            "copy-damaged",
+            snapshot,
+            cell,
+            verified,
+            why=f"{damage[0]}{more}",
+            backed_up=str(cell.id) if cell.backup else None,
+            raw=raw,
+            only_raw=None if cell.backup else raw,
+        )
+    if words := late_words(cell):
+        since = time_at(cell.flags.done.mtime) if cell.flags.done else None
+        late = _about("new-data", snapshot, cell, since, why=words)
+        yield replace(late, steps=(Step(late_step(snapshot, cell)),))
+    last = cell.backup
+    if last and last.outcome == "failed":
+        end, attempts = AttemptEnd.of(last), last.owner.epoch if last.owner else 1
+        if end.needs_person is not False or attempts >= ATTEMPTS:
+            yield _about("backup-behind", snapshot, cell, time_of(end.ended), why=last.why)
+    if cell.results.get("reads") == 0 and cell.flags.done:
+        yield _about("no-reads", snapshot, cell, time_at(cell.flags.done.mtime))

@@ -1,0 +1,164 @@
+"""Attention for one run: what blocks all of its cells, or concerns none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from hesiod_watch.core.attention import Attention
+from hesiod_watch.core.attention_kinds import KINDS
+from hesiod_watch.core.circumstances import Circumstances, RefusedAction
+from hesiod_watch.core.model import LOCAL, Policy, QuarantinedName, Snapshot
+from hesiod_watch.core.records import why_in
+from hesiod_watch.core.results import AttemptEnd
+from hesiod_watch.core.text import number_of
+from hesiod_watch.core.times import time_of
+from hesiod_watch.rules import delivery
+from hesiod_watch.rules.liveness import unclear, under_way
+from hesiod_watch.rules.run_types import type_problem
+from hesiod_watch.rules.stages import FINISHED, settled, stage_of
+
+NO_REASON = "no reason is recorded"
+
+
+def attention_of_run(
+    snapshot: Snapshot, around: Circumstances, policy: Policy, now: datetime
+) -> Iterator[Attention]:
+    """Yield what is blocked in a run, without its cells."""
+    yield from _access(snapshot, around)
+    yield from _quarantined(snapshot)
+    if snapshot.problem or not snapshot.has_pipeline:
+        yield from _refused(snapshot, around)
+        return
+    yield from _stopped(snapshot)
+    yield from _undelivered(snapshot, now)
+    if "aborted" in snapshot.flags:
+        return
+    yield from _refused(snapshot, around)
+    yield from _source_and_results(snapshot, around)
+    yield from _sync(snapshot)
+    if snapshot.adopted and not settled(snapshot) and (why := type_problem(snapshot, policy)):
+        yield KINDS["type-unknown"].about(
+            snapshot.run, why=why, type_file=_pipeline(snapshot, "type.yaml")
+        )
+
+
+def _pipeline(snapshot: Snapshot, name: str = "") -> str:
+    return f"{snapshot.path}/pipeline/{name}".rstrip("/")
+
+
+def _access(snapshot: Snapshot, around: Circumstances) -> Iterator[Attention]:
+    """Yield why the run cannot be read, is not trusted, or must not be written."""
+    if snapshot.pipeline_foreign:
+        yield KINDS["not-trusted"].about(
+            snapshot.run,
+            why=snapshot.problem,
+            pipeline=_pipeline(snapshot),
+            pipeline_aside=f"{snapshot.path}.pipeline-aside",
+        )
+    elif snapshot.problem:
+        is_bug = snapshot.problem.startswith("cannot be shown")
+        yield KINDS["unreadable"].about(
+            snapshot.run, why=snapshot.problem, path=None if is_bug else snapshot.path
+        )
+    for denied in around.denied:
+        cell = str(denied.cell or "")
+        yield KINDS["not-permitted"].about(snapshot.run, cell, why=denied.why, path=denied.path)
+
+
+def _quarantined(snapshot: Snapshot) -> Iterator[Attention]:
+    for entry in snapshot.quarantined:
+        yield KINDS[entry.kind].about(
+            snapshot.run, name=entry.name, why=entry.why, path=_place(snapshot, entry)
+        )
+
+
+def _place(snapshot: Snapshot, entry: QuarantinedName) -> str:
+    """Return the path of a quarantined name; it is shown, and used only in a command that reads."""
+    return str(snapshot.path if entry.name == snapshot.run else snapshot.path / entry.name)
+
+
+def _stopped(snapshot: Snapshot) -> Iterator[Attention]:
+    for flag in ("failed", "aborted", "stripped"):
+        if flag in snapshot.flags:
+            why = why_in(snapshot.flag_texts.get(flag)) or NO_REASON
+            yield KINDS[f"run-{flag}"].about(
+                snapshot.run, why=why, run_flag=_pipeline(snapshot, flag)
+            )
+
+
+def _refused(snapshot: Snapshot, around: Circumstances) -> Iterator[Attention]:
+    yield from (refused_action(each) for each in around.refused if each.run == snapshot.run)
+
+
+def refused_action(refused: RefusedAction) -> Attention:
+    """Return the entry about an action that was tried and has failed."""
+    cell = str(refused.cell or "")
+    return KINDS["action-refused"].about(
+        refused.run,
+        cell,
+        refused.since,
+        action=refused.action,
+        attempts=number_of(refused.attempts, "time"),
+        why=refused.why,
+        of_run=None if cell else refused.run,
+    )
+
+
+def _source_and_results(snapshot: Snapshot, around: Circumstances) -> Iterator[Attention]:
+    """Yield why it is not known where the data come from, or where the results belong."""
+    run, unfinished = snapshot.run, any(stage_of(cell) not in FINISHED for cell in snapshot.cells)
+    upstream_flag = _pipeline(snapshot, "upstream")
+    if snapshot.upstream is None:
+        yield KINDS["no-upstream"].about(run, upstream_flag=upstream_flag)
+    elif snapshot.upstream != LOCAL and not around.upstream_configured and unfinished:
+        yield KINDS["upstream-unconfigured"].about(
+            run, upstream=snapshot.upstream, upstream_flag=upstream_flag
+        )
+    if snapshot.output is None and not around.output_problem:
+        kind = "results-elsewhere" if snapshot.output_foreign else "no-results"
+        own = around.output / run if around.output and not snapshot.output_foreign else None
+        yield KINDS[kind].about(
+            run,
+            why=snapshot.output_problem or "the output directory is missing",
+            output_link=_pipeline(snapshot, "output"),
+            results=own,
+        )
+
+
+def _sync(snapshot: Snapshot) -> Iterator[Attention]:
+    last = snapshot.sync
+    if last is None or (under_way(last) and not unclear(last)):
+        return
+    since = time_of(last.owner.time) if last.owner else None
+    if unclear(last):
+        yield KINDS["stale-sync"].about(
+            snapshot.run,
+            since=since,
+            why=last.evidence,
+            sync_flag=_pipeline(snapshot, "sync.started"),
+        )
+    elif last.outcome == "failed" and AttemptEnd.of(last).needs_person:
+        yield KINDS["sync-failed"].about(
+            snapshot.run,
+            since=time_of(AttemptEnd.of(last).ended) or since,
+            upstream=snapshot.upstream,
+            why=last.why,
+        )
+
+
+def _undelivered(snapshot: Snapshot, now: datetime) -> Iterator[Attention]:
+    """Yield undelivered messages: those that need a person, and others after an hour."""
+    outbox = snapshot.outbox
+    why = "; ".join(delivery.sentences(outbox))
+    if outbox is None or not why:
+        return
+    failures = delivery.delivery_failures(outbox).values()
+    person = bool(outbox.problem) or unclear(outbox.last_attempt) or delivery.overdue(outbox, now)
+    person = person or any(each.needs_person for each in failures)
+    yield KINDS["undelivered" if person else "delivery-retried"].about(
+        snapshot.run,
+        since=min((time for each in failures if (time := time_of(each.since))), default=None),
+        why=why,
+        notify_flag=_pipeline(snapshot, "notify.failed") if failures else None,
+    )

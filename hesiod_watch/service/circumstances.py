@@ -1,0 +1,104 @@
+"""Circumstances of a run, as this process finds them: areas, locks, permissions, busy workers.
+
+Looking commands and deciding ones make the same checks. Nothing is written or made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from hesiod_watch.config import Config
+from hesiod_watch.core.action_kinds import PROCESS
+from hesiod_watch.core.circumstances import Circumstances, DeniedPath
+from hesiod_watch.core.model import LOCAL, Snapshot, Stage
+from hesiod_watch.host import process
+from hesiod_watch.host.locks import locks_missing
+from hesiod_watch.host.slots import WorkerSlots
+from hesiod_watch.rules.attempt_pauses import is_orphan
+from hesiod_watch.rules.stages import FINISHED, at, stage_of
+from hesiod_watch.runs.areas import MARKER, MARKER_DIRECTORY, OutputArea, landing_problem
+from hesiod_watch.runs.landing import LandingArea
+from hesiod_watch.runs.observe import INGEST_DIRECTORY
+
+
+def site_circumstances(config: Config) -> Circumstances:
+    """Look at everything that can block all runs."""
+    landing = LandingArea(config.landing, config.batch)
+    problem = OutputArea(config.output, landing).problem()
+    locks = locks_missing(config.landing, config.locks)
+    return Circumstances(
+        landing=config.landing,
+        landing_problem=landing_problem(landing, config.output),
+        output=config.output,
+        output_problem=problem,
+        # Only an existing directory can be empty on purpose.
+        output_marker=config.output / MARKER_DIRECTORY / MARKER if config.output.is_dir() else None,
+        locks=(locks,) if locks else (),
+    )
+
+
+def run_circumstances(around: Circumstances, snapshot: Snapshot, config: Config) -> Circumstances:
+    """Return the circumstances of the site with those of one run."""
+    source = snapshot.upstream
+    return replace(
+        around,
+        upstream_configured=source in (None, LOCAL) or config.upstream_of(source or "") is not None,
+        denied=tuple(_denied(snapshot, config)) if _may_work_here(config) else (),
+        busy=_busy(snapshot, config),
+    )
+
+
+def _may_work_here(config: Config) -> bool:
+    """Whether this user can be the one that works: a reader must not see its own rights as a fault.
+
+    A user that may not write in the output area only looks.
+    """
+    return not process.why_not_writable(config.output)
+
+
+def _denied(snapshot: Snapshot, config: Config) -> Iterator[DeniedPath]:
+    """Directories that the next actions would write, and this user may not."""
+    if snapshot.problem or not os.path.lexists(snapshot.path):
+        return
+    if not snapshot.has_pipeline:
+        wanted = snapshot.listed_at or (config.local and any(c.present for c in snapshot.cells))
+        if wanted and (denied := _denied_in(snapshot.path, "to take it up")):
+            yield denied
+        return
+    unfinished = any(stage_of(cell) not in FINISHED for cell in snapshot.cells)
+    if not unfinished or not snapshot.may_start(PROCESS):
+        return
+    if denied := _denied_in(snapshot.path / "pipeline", "to make a flag"):
+        yield denied
+        return
+    for cell in snapshot.cells:
+        proven = cell.completeness is not None and cell.completeness.proven
+        due = cell in at(snapshot, Stage.READY) or is_orphan(cell)
+        if snapshot.output and (due or (proven and stage_of(cell) is Stage.INCOMPLETE)):
+            place = snapshot.output / cell.id.library / cell.id.name
+            for directory in (place, place / INGEST_DIRECTORY):
+                if denied := _denied_in(directory, "to write its results"):
+                    yield replace(denied, cell=cell.id)
+                    break
+
+
+def _denied_in(directory: Path, what: str) -> DeniedPath | None:
+    why = process.why_not_writable(directory)
+    if not why:
+        return None
+    place = directory
+    while not os.path.lexists(place):
+        place = place.parent
+    return DeniedPath(place, f"{what} is not possible: {why}")
+
+
+def _busy(snapshot: Snapshot, config: Config) -> dict[str, tuple[str, ...]]:
+    """Who holds the workers of this host, if a cell is ready and no worker is free."""
+    if config.processing.executor != "local" or not at(snapshot, Stage.READY):
+        return {}
+    count = config.processing.workers
+    holders = WorkerSlots(config.landing, PROCESS.name, count, locks=config.locks).holders()
+    return {PROCESS.name: holders} if len(holders) >= count else {}

@@ -1,0 +1,227 @@
+"""Explanations begin with the cause that blocks, wherever it is, and offer only steps that help."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from outboxes import ALL_TOLD
+from snapshots import attempt, cell, claim, flag, run
+
+from hesiod_watch.core.attention_kinds import KINDS
+from hesiod_watch.core.cell_contents import Completeness, DataKind, Shortfall, Verdict
+from hesiod_watch.core.circumstances import Circumstances, DeniedPath, RefusedAction, UpstreamAnswer
+from hesiod_watch.core.model import Cell, CellId, Policy, RunName
+from hesiod_watch.core.ownership import Liveness, Owner, Progress
+from hesiod_watch.rules.attention import attention, oldest_first
+from hesiod_watch.rules.explain import Explanation, explain_cell
+from hesiod_watch.rules.plan import plan
+from hesiod_watch.rules.stages import match_cells
+
+NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
+POLICY = Policy(ingest_interval=None)
+THERE = "/data/promethion/run"
+SHORT = Completeness(
+    Verdict.SHORT, "1 of 2 FASTQ files missing", (Shortfall(DataKind.FASTQ, 1, 2),)
+)
+RUNNING = Completeness(Verdict.RUNNING, "still running: no final_summary yet")
+LATE = (NOW - timedelta(hours=2)).timestamp()
+READY, DONE = cell(synced=True), cell(done=flag("{}"))
+OVERDUE = cell(completeness=SHORT, summary_since=LATE)
+SILENT = UpstreamAnswer("promethion", "/data/promethion", "no route to host")
+ELSEWHERE = UpstreamAnswer("gridion", "/data/gridion", "no route to host")
+
+
+def explained(
+    only: Cell, around: Circumstances | None = None, policy: Policy = POLICY, **facts: Any
+) -> Explanation:
+    """The explanation of this cell in a run whose events are all reported."""
+    snapshot = run(only, outbox=ALL_TOLD, **facts)
+    decision = plan(snapshot, policy, NOW)
+    return explain_cell(snapshot, only.id, decision, policy, NOW, around or Circumstances())
+
+
+@pytest.mark.parametrize(
+    ("only", "facts", "around", "first"),
+    [
+        pytest.param(
+            READY, {"flags": frozenset({"failed"})}, {}, "the run is flagged failed", id="run flag"
+        ),
+        pytest.param(
+            READY, {}, {"output_problem": "not mounted"}, "not mounted", id="output missing"
+        ),
+        pytest.param(
+            READY,
+            {"output": None, "output_problem": "leads nowhere"},
+            {},
+            "leads nowhere",
+            id="link",
+        ),
+        pytest.param(READY, {}, {"locks": ("no lock",)}, "no lock", id="locks"),
+        pytest.param(
+            READY,
+            {},
+            {"denied": (DeniedPath(Path("/landing/run"), "may not be written"),)},
+            "may not be written",
+            id="permission",
+        ),
+        pytest.param(
+            READY,
+            {},
+            {"refused": (RefusedAction("process", RunName("run"), READY.id, "no memory", 3),)},
+            "process was tried 3 times and has failed: no memory",
+            id="refused",
+        ),
+        pytest.param(
+            READY,
+            {},
+            {"busy": {"process": ("process other lib/cell",)}},
+            "it waits for a free worker; busy with process other lib/cell",
+            id="no free worker",
+        ),
+        pytest.param(
+            cell(completeness=RUNNING),
+            {"upstream": THERE},
+            {"upstream_configured": False},
+            f"waits for its upstream {THERE}",
+            id="upstream not configured",
+        ),
+        pytest.param(
+            cell(upstream=True, present=False),
+            {"upstream": THERE},
+            {"upstreams": (ELSEWHERE, SILENT)},
+            "the upstream promethion does not answer",
+            id="upstream silent",
+        ),
+        pytest.param(
+            cell(upstream=True, present=False),
+            {"upstream": THERE, "sync": attempt(liveness=Liveness.UNKNOWN, evidence="elsewhere")},
+            {},
+            "a sync was begun, and its owner",
+            id="stale sync",
+        ),
+        pytest.param(
+            cell(
+                claims=(claim(owner=Owner("t"), worker=Owner("t")),),
+                progress=Progress("waiting", note="Disk quota exceeded"),
+            ),
+            {},
+            {},
+            "its worker waits: Disk quota exceeded",
+            id="quota",
+        ),
+        pytest.param(
+            cell(completeness=RUNNING, changed=(NOW - timedelta(days=9)).timestamp()),
+            {},
+            {},
+            "quiet: no new file since 2026-11-13T22:00:00Z",
+            id="quiet",
+        ),
+        pytest.param(
+            cell(
+                done=flag("{}"),
+                verification=attempt("failed", problems=["second: x: missing"], here=True),
+            ),
+            {},
+            {},
+            "damaged: second: x: missing",
+            id="damaged copy",
+        ),
+    ],
+)
+def test_the_blocking_cause_is_the_first_sentence(
+    only: Cell, facts: dict[str, Any], around: dict[str, Any], first: str
+) -> None:
+    """The reason names what blocks a cell, also outside of it; without that cause it does not."""
+    explanation = explained(only, Circumstances(**around), **facts)
+    assert explanation.why.startswith(first)
+    assert explanation.you_can
+    assert not explanation.next.startswith("nothing; it is finished")
+    healthy = explained(READY if only is READY else cell(completeness=RUNNING))
+    assert not healthy.why.startswith(first)
+
+
+def test_trouble_elsewhere_does_not_concern_a_cell() -> None:
+    """A silent upstream of other runs, and one of a finished cell, are not its cause."""
+    around = Circumstances(upstreams=(SILENT,))
+    assert explained(READY, around).why == "its data are here and complete"
+    assert explained(DONE, around, upstream=THERE).next == "nothing; it is finished"
+
+
+ALL_STAGES = {
+    "running": cell(completeness=RUNNING),
+    "in its grace period": cell(completeness=SHORT, summary_since=NOW.timestamp() - 60),
+    "ready": READY,
+    "claimed": cell(claims=(claim(Liveness.UNKNOWN),)),
+    "failed": cell(failed=flag("cut off")),
+    "failed and short": cell(failed=flag("cut off"), completeness=SHORT),
+    "aborted": cell(aborted=flag()),
+    "done": DONE,
+    "new": cell(upstream=True, present=False),
+    "pending": cell(upstream=True, completeness=SHORT, summary_since=NOW.timestamp()),
+}
+
+
+@pytest.mark.parametrize("stage", ALL_STAGES)
+def test_a_cell_is_accepted_only_when_it_is_overdue(stage: str) -> None:
+    """No other stage offers to accept a cell, and to disregard a cell is always the last step."""
+    only = ALL_STAGES[stage]
+    upstream = THERE if only.upstream else "LOCAL"
+    can = explained(only, upstream=upstream, listed_at=THERE).you_can
+    assert not any("hesiod-touch-atomic" in step for step in can)
+    assert not any("hesiod-watch abort" in step for step in can[:-1])
+    overdue = explained(OVERDUE).you_can
+    assert "(1 of 2 FASTQ files missing): hesiod-touch-atomic" in overdue[-2]
+    assert "hesiod-watch abort" in overdue[-1]
+
+
+def test_a_retry_is_announced() -> None:
+    """A processed cell whose backup failed is not called finished: the next attempt is named."""
+    began = Owner("t", time=NOW.isoformat(), epoch=3)
+    failed = attempt("failed", owner=began, reason="no route", ended=NOW.isoformat())
+    done = cell(done=flag('{"manifest_md5": "abc"}', NOW.timestamp()), backup=failed)
+    explanation = explained(done, policy=replace(POLICY, backups=frozenset({"second"})))
+    assert explanation.why == "processed, but not backed up: no route"
+    assert explanation.next.startswith("its backup is tried again in ")
+
+
+def test_oldest_first() -> None:
+    """The list for a person has no notes, and begins with what has waited longest."""
+    old = cell("old", failed=flag(mtime=100.0))
+    young = cell("young", failed=flag(mtime=200.0))
+    empty = cell("empty", done=flag(mtime=50.0), results={"reads": 0})
+    snapshot = run(young, empty, old, outbox=ALL_TOLD)
+    found = attention(snapshot, Circumstances(), POLICY, NOW)
+    assert {each.kind for each in found} == {"failed", "no-reads"}
+    assert [each.cell for each in oldest_first(found)] == ["lib/old", "lib/young"]
+
+
+def test_short_forms_of_a_cell() -> None:
+    """A cell is found by its flow cell, its position or its beginning; a doubt finds several."""
+    one = cell("20261122_2210_1A_PAW00001_0a1b2c3d")
+    two = cell("20261122_2211_2-B5-D5_PAW00002_1a2b3c4d")
+    snapshot = run(one, two)
+    for text in ("paw00001", "1A", "20261122_2210", "lib/20261122_2210"):
+        assert match_cells(snapshot, text) == [one.id]
+    assert match_cells(snapshot, "2-B5-D5") == [two.id]
+    assert match_cells(snapshot, "20261122") == [one.id, two.id]
+    assert match_cells(snapshot, "PAW") == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_without_facts_is_still_a_sentence(kind: str) -> None:
+    """A missing fact spoils no sentence, and hides each step that would name it."""
+    found = KINDS[kind].about("run", str(CellId("lib", "cell")))
+    assert found.sentence
+    assert not any("{" in str(step) for step in found.steps)
+
+
+def test_hostile_facts_stay_one_word_of_a_command() -> None:
+    """A name with a quote and a line break is quoted in a command, and escaped in a sentence."""
+    found = KINDS["stale-sync"].about("run", why="a\nb", sync_flag="/x/it's\n; reboot")
+    assert "\n" not in found.sentence
+    (step,) = found.steps
+    assert step.command == r"rm $'/x/it\x27s\x0a; reboot'"

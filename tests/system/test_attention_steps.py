@@ -1,0 +1,232 @@
+"""Attention on real trees: each cause is named first, and following the steps ends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sites import Site
+
+from hesiod_watch.core.attention_kinds import KINDS
+
+pytestmark = pytest.mark.system
+
+RUN, LIBRARY = "20261122_TEST_stuck", "lib1"
+CELL = "20261122_2210_1A_PAW00001_0a1b2c3d"
+NAME = f"{LIBRARY}/{CELL}"
+BIN = Path(__file__).parents[2] / "bin"
+COMMANDS = ("hesiod-", "rm ", "mv ", "mkdir ", "echo ")
+"""Beginnings of steps that change something; `ls` and `df` only show."""
+ELSEWHERE = {"token": "0" * 32, "action": "process", "host": "elsewhere", "pid": 42, "epoch": 1}
+
+
+@pytest.fixture(autouse=True)
+def short_times(site: Site) -> None:
+    """Report overdue and quiet cells at once."""
+    site.configure(processing="workers: 2, grace: 0s, quiet: 0s")
+
+
+def land(
+    site: Site, *, summary: str | None = "fastq_files_in_final_dest=2\n", files: int = 2
+) -> Path:
+    """Write a cell with these files."""
+    cell = site.landing / RUN / LIBRARY / CELL
+    cell.mkdir(parents=True)
+    for number in range(files):
+        (cell / "fastq_pass").mkdir(exist_ok=True)
+        text = f"@r{number}\nACGT\n+\n5555\n"
+        (cell / "fastq_pass" / f"a_{number}.fastq").write_text(text)
+    if summary is not None:
+        (cell / "final_summary.txt").write_text(summary)
+    return cell
+
+
+def adopt(site: Site, upstream: str = "LOCAL") -> Path:
+    """Take the run up without processing its cells; return its directory of flags."""
+    site.run("perform", "new-run", RUN)
+    pipeline = site.landing / RUN / "pipeline"
+    (pipeline / "upstream").write_text(f"{upstream}\n")
+    return pipeline
+
+
+def missing_files(site: Site) -> None:
+    land(site, files=1)
+    adopt(site)
+
+
+def surplus_files(site: Site) -> None:
+    land(site, files=3)
+    adopt(site)
+
+
+def fallback(site: Site) -> None:
+    land(site, summary="fastq_files_in_final_dest=2\nfastq_files_in_fallback=1\n")
+    adopt(site)
+
+
+def empty_summary(site: Site) -> None:
+    land(site, summary="")
+    adopt(site)
+
+
+def crashed(site: Site) -> None:
+    land(site, summary=None)
+    adopt(site)
+
+
+def never_started(site: Site) -> None:
+    land(site, summary=None, files=0)
+    adopt(site)
+
+
+def failed(site: Site) -> None:
+    cell = land(site)
+    (cell / "fastq_pass" / "a_1.fastq").write_text("@r1\nAC")
+    site.run("poll", check=1)
+    (cell / "fastq_pass" / "a_1.fastq").write_text("@r1\nACGT\n+\n5555\n")  # the cause is fixed
+
+
+def owner_unknown(site: Site) -> None:
+    land(site)
+    pipeline = adopt(site)
+    (pipeline / f"{CELL}.synced").touch()
+    (pipeline / f"{CELL}.started").write_text(json.dumps(ELSEWHERE) + "\n")
+
+
+def run_failed(site: Site) -> None:
+    land(site)
+    (adopt(site) / "failed").write_text("the disk was exchanged\n")
+
+
+def no_upstream(site: Site) -> None:
+    land(site)
+    (adopt(site) / "upstream").unlink()
+
+
+def upstream_unconfigured(site: Site) -> None:
+    land(site)
+    adopt(site, "/data/promethion/stuck")
+
+
+def stale_sync(site: Site) -> None:
+    land(site)
+    (adopt(site, "/data/promethion/stuck") / "sync.started").write_text(
+        json.dumps({**ELSEWHERE, "action": "sync"}) + "\n"
+    )
+    more = "upstreams: {promethion: {location: /data/promethion, instrument: P}}\n"
+    site.configure(processing="workers: 2, grace: 0s, quiet: 0s", more=more)
+
+
+def no_results(site: Site) -> None:
+    land(site)
+    (adopt(site) / "output").unlink()
+
+
+def output_missing(site: Site) -> None:
+    land(site)
+    adopt(site)
+    shutil.rmtree(site.output)
+    site.output.mkdir()
+
+
+def data_lost(site: Site) -> None:
+    cell = land(site)
+    (adopt(site) / f"{CELL}.synced").touch()
+    shutil.rmtree(cell)
+
+
+CAUSES: dict[str, tuple[Callable[[Site], None], str]] = {
+    "overdue": (missing_files, "1 of 2 FASTQ files missing"),
+    "surplus-files": (surplus_files, "1 more FASTQ file here than announced"),
+    "fallback": (fallback, "fallback folder"),
+    "unreadable-summary": (empty_summary, "final_summary.txt is empty"),
+    "quiet": (crashed, "no new file since"),
+    "never-started": (never_started, "never started"),
+    "failed": (failed, "a_1.fastq"),
+    "owner-unknown": (owner_unknown, "elsewhere"),
+    "run-failed": (run_failed, "the disk was exchanged"),
+    "no-upstream": (no_upstream, "pipeline/upstream is missing"),
+    "upstream-unconfigured": (upstream_unconfigured, "not in the configuration"),
+    "stale-sync": (stale_sync, "a sync was begun"),
+    "no-results": (no_results, "output is missing"),
+    "output-missing": (output_missing, "has no marker"),
+}
+"""Kind → what causes it on disk, and a part of the sentence."""
+
+
+def attention(site: Site) -> list[dict[str, Any]]:
+    done = site.run("status", "--attention", "--json", check=None)
+    found = json.loads(done.stdout)["attention"]
+    assert done.returncode == (1 if found else 0)
+    assert isinstance(found, list)
+    return found
+
+
+def follow(site: Site, step: str) -> bool:
+    """Run a step if it is a command that changes something; return whether it is."""
+    _, separator, command = step.rpartition(": ")
+    if not separator or not command.startswith(COMMANDS):
+        return False
+    programs = site.root / "programs"
+    programs.mkdir(exist_ok=True)
+    program = programs / "hesiod-watch"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m hesiod_watch "$@"\n')
+    program.chmod(0o755)
+    environ = {
+        **site.environ,
+        "PATH": f"{programs}:{BIN}:{os.environ['PATH']}",
+        "HESIOD_WATCH_CONFIG": str(site.config),
+    }
+    done = subprocess.run(
+        ["sh", "-c", command], env=environ, cwd=BIN.parent, capture_output=True, check=False
+    )
+    assert done.returncode == 0, (command, done.stderr)
+    return True
+
+
+def copy_of(site: Site) -> Callable[[], None]:
+    """Save the site; the result brings it back."""
+    saved = site.root / "saved"
+    shutil.rmtree(saved, ignore_errors=True)
+    for name in ("landing", "output"):
+        shutil.copytree(site.root / name, saved / name, symlinks=True)
+
+    def bring_back() -> None:
+        for name in ("landing", "output"):
+            shutil.rmtree(site.root / name)
+            shutil.copytree(saved / name, site.root / name, symlinks=True)
+
+    return bring_back
+
+
+@pytest.mark.parametrize("kind", CAUSES)
+def test_each_command_among_the_steps_helps(site: Site, kind: str) -> None:
+    """The cause is the first sentence of `explain`, and each command among its steps ends it."""
+    cause, words = CAUSES[kind]
+    cause(site)
+    found = attention(site)
+    assert kind in {each["kind"] for each in found}
+    (entry,) = [each for each in found if each["kind"] == kind]
+    assert words in entry["sentence"]
+    assert entry["severity"] == str(KINDS[kind].severity)
+    about = [RUN, NAME] if entry["cell"] else [RUN]
+    first = json.loads(site.run("explain", *about, "--json").stdout)
+    assert entry["sentence"] in first["why"]
+    assert entry["steps"] == first["you_can"][: len(entry["steps"])]
+    # A cause in the run or outside of it is also the first sentence about each cell.
+    assert entry["sentence"] in site.run("explain", RUN, CELL).stdout.splitlines()[0]
+    bring_back = copy_of(site)
+    followed = 0
+    for step in entry["steps"]:
+        if follow(site, step):
+            followed += 1
+            assert kind not in {each["kind"] for each in attention(site)}, step
+            bring_back()
+    assert followed >= 1
