@@ -78,8 +78,8 @@ def run_path(config: Config, text: str, *, short: bool = False) -> Path:
         return meant[0]
     near = [run.name for run in meant] or get_close_matches(text, [run.name for run in runs])
     raise UsageError(
-        f"{display(text)}: no run of this name in {config.landing}"
-        f"{_suggestion(near)}; `hesiod-watch status` lists the runs"
+        f"{display(text)}: no run of this name in {config.landing}; `hesiod-watch status` lists"
+        f" the runs{_suggestion(near)}"
     )
 
 
@@ -145,8 +145,8 @@ def cell_of(snapshot: Snapshot, text: str, *, short: bool = False) -> CellId:
     near = [str(cell) for cell in meant] or get_close_matches(text, names)
     known = ", ".join(str(other.id) for other in snapshot.cells) or "none"
     raise UsageError(
-        f"{display(text)}: no such cell in {display(snapshot.run)}{_suggestion(near)};"
-        f" its cells: {display(known)}"
+        f"{display(text)}: no such cell in {display(snapshot.run)}; its cells: {display(known)}"
+        f"{_suggestion(near)}"
     )
 
 

@@ -194,7 +194,10 @@ def _run_next(snapshot: Snapshot, first: Attention | None) -> str:
     return "nothing by itself"
 
 
-_UNTIL_FIXED = "the rest continues by itself; this needs the first of the steps below that applies"
+_UNTIL_FIXED = (
+    "nothing for what is named above, until a person follows the steps below; everything else"
+    " continues by itself"
+)
 
 
 def _cell_next(

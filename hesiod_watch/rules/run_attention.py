@@ -9,6 +9,7 @@ from hesiod_watch.core.attention import Attention
 from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.circumstances import Circumstances, RefusedAction
 from hesiod_watch.core.model import LOCAL, Policy, QuarantinedName, Snapshot
+from hesiod_watch.core.naming import display
 from hesiod_watch.core.records import why_in
 from hesiod_watch.core.results import AttemptEnd
 from hesiod_watch.core.text import number_of
@@ -68,14 +69,15 @@ def _access(snapshot: Snapshot, around: Circumstances) -> Iterator[Attention]:
 
 def _quarantined(snapshot: Snapshot) -> Iterator[Attention]:
     for entry in snapshot.quarantined:
+        it = "it is" if entry.name == display(snapshot.run) else f"{entry.name} is"
         yield KINDS[entry.kind].about(
-            snapshot.run, name=entry.name, why=entry.why, path=_place(snapshot, entry)
+            snapshot.run, it=it, name=entry.name, why=entry.why, path=_place(snapshot, entry)
         )
 
 
 def _place(snapshot: Snapshot, entry: QuarantinedName) -> str:
     """Return the path of a quarantined name; it is shown, and used only in a command that reads."""
-    return str(snapshot.path if entry.name == snapshot.run else snapshot.path / entry.name)
+    return str(snapshot.path if entry.name == display(snapshot.run) else snapshot.path / entry.name)
 
 
 def _stopped(snapshot: Snapshot) -> Iterator[Attention]:

@@ -44,6 +44,12 @@ HELD = frozenset({SYNC.name})
 """Actions held back while there is anything else to start."""
 POLL_WAIT = 0.5
 """Seconds that a poll waits for the next event while its own workers run."""
+NOT_IN_POLL = frozenset({"undelivered", "run-failed"})
+"""Kinds of attention that a poll does not print each time.
+
+Undelivered messages are reported once a day, for all runs together. The flag `failed` of a run is
+made by a person, who knows the problem.
+"""
 HEAD_START = 2.0
 """Seconds that a poll first waits for its upstreams, so that it looks at their runs only once."""
 SLOT_RETRY = 5.0
@@ -212,8 +218,7 @@ class Engine:
         found = self.reconciler.attention()
         flagged = {each.subject for each in found}
         failed = [why for where, why in self.failed.items() if where not in flagged]
-        late = {"undelivered"}  # once a day, for all runs together
-        blocked = [str(each) for each in found if each.kind not in late]
+        blocked = [str(each) for each in found if each.kind not in NOT_IN_POLL]
         of_host = lock_problems(self.config.landing, self.config.locks)
         return [*of_host, *failed, *broken, *blocked, *self.undelivered()]
 
