@@ -60,7 +60,14 @@ CELL_KINDS = (
     AttentionKind(
         "owner-unknown",
         PERSON,
-        "a cell is claimed, and it is unknown whether the owner of the claim is alive",
+        "it is unknown whether the owner of a claim is alive, and for an hour nothing has changed",
+        "claimed by {owner}; this host cannot tell whether the owner is alive ({why})",
+        (Step("if you have checked that the owner is dead", RELEASE),),
+    ),
+    AttentionKind(
+        "owner-elsewhere",
+        NOTE,
+        "a cell is claimed on another host, or by hand, and was worked on within the last hour",
         "claimed by {owner}; this host cannot tell whether the owner is alive ({why})",
         (Step("if you have checked that the owner is dead", RELEASE),),
     ),

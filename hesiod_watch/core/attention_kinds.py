@@ -164,7 +164,7 @@ _RUNS = (
     ),
     AttentionKind(
         "no-upstream",
-        PERSON,
+        NOTE,
         "`pipeline/upstream` of a run is missing, so it is unknown where the run comes from",
         "pipeline/upstream is missing, so the run's upstream is unknown, and nothing is done",
         (
@@ -217,10 +217,18 @@ _RUNS = (
     AttentionKind(
         "stale-sync",
         PERSON,
-        "a sync was begun, and it is unknown whether its owner is alive",
+        "it is unknown whether the owner of a sync is alive, and for an hour nothing has changed",
         "a sync was begun, and its owner can neither be seen alive nor proven dead ({why})",
         (Step("if you have checked that it is dead", "rm {sync_flag}"),),
         Stops.ARRIVAL,
+    ),
+    AttentionKind(
+        "sync-elsewhere",
+        NOTE,
+        "another host copies the run from its upstream, as far as this host can tell",
+        "a sync is under way, and this host cannot tell whether its owner is alive ({why})",
+        (Step("if you have checked that it is dead", "rm {sync_flag}"),),
+        Stops.NOTHING,
     ),
     AttentionKind(
         "sync-failed",

@@ -22,7 +22,7 @@ from hesiod_watch.rules.attempt_pauses import pause_words
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
 from hesiod_watch.rules.completeness import announced
 from hesiod_watch.rules.late_data import late_step, late_words
-from hesiod_watch.rules.liveness import describe, under_way
+from hesiod_watch.rules.liveness import describe, is_silent, under_way
 from hesiod_watch.rules.overdue import grace_end, overdue, summary_time
 from hesiod_watch.rules.run_types import type_of
 from hesiod_watch.rules.stages import stage_of
@@ -209,8 +209,9 @@ def _of_claimed(
     claim, progress = cell.flags.claim, cell.progress
     if claim and claim.liveness is Liveness.UNKNOWN:
         owner = claim.worker or claim.owner
+        signs = (time_at(claim.made), time_at(progress.updated) if progress else None)
         yield _about(
-            "owner-unknown",
+            "owner-unknown" if is_silent(signs, now) else "owner-elsewhere",
             snapshot,
             cell,
             time_at(claim.made),

@@ -37,8 +37,6 @@ from hesiod_watch.rules.stages import stage_of, status_of, why_stage
 
 MOST_STEPS = 20
 """Most steps in the explanation of a run with many cells."""
-IN_RUN = frozenset({"owner-unknown", "failed", "data-lost", "fallback"})
-"""Kinds about a cell that end only by a decision of a person."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,8 @@ def explain_run(
     """Explain the status of a run. `now` has a time zone."""
     status, why = status_of(snapshot)
     found = (*_outside(snapshot, around, now), *attention(snapshot, around, policy, now))
-    first = next((each for each in found if each.needs_person), None)
+    stopped = [each for each in found if not each.cell and KINDS[each.kind].stops is Stops.WORK]
+    first = next(iter([*(each for each in found if each.needs_person), *stopped]), None)
     evidence = [f"{snapshot.path}/pipeline: {'there' if snapshot.has_pipeline else 'not there'}"]
     if first:
         evidence.insert(0, f"its status is {status}: {why}")

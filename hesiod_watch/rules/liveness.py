@@ -15,11 +15,13 @@ This module only computes; `host.process` collects the `OwnerEvidence`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TypeAlias, TypeGuard
 
 from hesiod_watch.core.ownership import Attempt, Liveness, Owner
+from hesiod_watch.core.times import rested
 
 Judge: TypeAlias = Callable[[Owner | None], tuple[Liveness, str]]
 """Function that looks up an owner and returns its liveness and a sentence for people.
@@ -28,6 +30,10 @@ An owner is None for a flag that names no owner.
 """
 
 
+SILENCE = timedelta(hours=1)
+"""Time without a sign of work, after which a person is asked to check an unknown owner."""
+SKEW = timedelta(minutes=1)
+"""Difference between the clocks of two hosts that is no reason to doubt a sign."""
 SLURM = "slurm"
 """Name of an executor whose workers are Slurm jobs; a later version may add it."""
 
@@ -139,3 +145,12 @@ def describe(owner: Owner) -> str:
     if owner.pid:
         what += f", pid {owner.pid}"
     return f"{what} on {owner.host or 'an unnamed host'}"
+
+
+def is_silent(signs: Iterable[datetime | None], now: datetime) -> bool:
+    """Whether none of the last signs of an owner's work is less than an hour old.
+
+    This proves no death. It only decides when a person is asked to check. A sign may be a minute
+    ahead, because it is by the clock of another host.
+    """
+    return all(rested(sign, now + SKEW, SILENCE + SKEW) for sign in signs)

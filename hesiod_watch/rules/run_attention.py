@@ -13,9 +13,9 @@ from hesiod_watch.core.naming import display
 from hesiod_watch.core.records import why_in
 from hesiod_watch.core.results import AttemptEnd
 from hesiod_watch.core.text import number_of
-from hesiod_watch.core.times import time_of
+from hesiod_watch.core.times import time_at, time_of
 from hesiod_watch.rules import delivery
-from hesiod_watch.rules.liveness import unclear, under_way
+from hesiod_watch.rules.liveness import is_silent, unclear, under_way
 from hesiod_watch.rules.run_types import type_problem
 from hesiod_watch.rules.stages import FINISHED, settled, stage_of
 
@@ -37,7 +37,7 @@ def attention_of_run(
         return
     yield from _refused(snapshot, around)
     yield from _source_and_results(snapshot, around)
-    yield from _sync(snapshot)
+    yield from _sync(snapshot, now)
     if snapshot.adopted and not settled(snapshot) and (why := type_problem(snapshot, policy)):
         yield KINDS["type-unknown"].about(
             snapshot.run, why=why, type_file=_pipeline(snapshot, "type.yaml")
@@ -128,13 +128,15 @@ def _source_and_results(snapshot: Snapshot, around: Circumstances) -> Iterator[A
         )
 
 
-def _sync(snapshot: Snapshot) -> Iterator[Attention]:
+def _sync(snapshot: Snapshot, now: datetime) -> Iterator[Attention]:
     last = snapshot.sync
     if last is None or (under_way(last) and not unclear(last)):
         return
     since = time_of(last.owner.time) if last.owner else None
     if unclear(last):
-        yield KINDS["stale-sync"].about(
+        copied = [time_at(cell.progress.updated) for cell in snapshot.cells if cell.progress]
+        kind = "stale-sync" if is_silent((since, *copied), now) else "sync-elsewhere"
+        yield KINDS[kind].about(
             snapshot.run,
             since=since,
             why=last.evidence,

@@ -42,13 +42,17 @@ def site_circumstances(config: Config) -> Circumstances:
 
 def run_circumstances(around: Circumstances, snapshot: Snapshot, config: Config) -> Circumstances:
     """Return the circumstances of the site with those of one run."""
-    source = snapshot.upstream
     return replace(
         around,
-        upstream_configured=source in (None, LOCAL) or config.upstream_of(source or "") is not None,
+        upstream_configured=is_configured(snapshot.upstream, config),
         denied=tuple(_denied(snapshot, config)) if _may_work_here(config) else (),
         busy=_busy(snapshot, config),
     )
+
+
+def is_configured(upstream: str | None, config: Config) -> bool:
+    """Whether cells of a run can arrive: from its sequencer, or from a configured upstream."""
+    return upstream in (None, LOCAL) or config.upstream_of(upstream) is not None
 
 
 def _may_work_here(config: Config) -> bool:

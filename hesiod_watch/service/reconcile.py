@@ -18,7 +18,7 @@ from pathlib import Path
 from hesiod_watch.config import Config
 from hesiod_watch.core.action_kinds import INGEST, TELL, ActionMode
 from hesiod_watch.core.attention import Attention
-from hesiod_watch.core.circumstances import NOTHING_KNOWN, RefusedAction
+from hesiod_watch.core.circumstances import Circumstances, RefusedAction
 from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Action, CellId, Decision, ListedRun, RunName, Snapshot
@@ -34,6 +34,7 @@ from hesiod_watch.rules.run_attention import refused_action
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.areas import landing_owners
 from hesiod_watch.runs.observe import INGEST_DIRECTORY, observe
+from hesiod_watch.service.circumstances import is_configured
 from hesiod_watch.service.executors import EndedAction, Executor, make
 
 logger = logging.getLogger(__name__)
@@ -316,7 +317,9 @@ class Reconciler:
         """Remember what needs a person in a run; the service logs each thing once."""
         if under_way(snapshot.sync):
             return  # the look after the sync reports it
-        found = attention.attention(snapshot, NOTHING_KNOWN, self._policy, now)
+        configured = is_configured(snapshot.upstream, self.config)
+        around = Circumstances(upstream_configured=configured)
+        found = attention.attention(snapshot, around, self._policy, now)
         person = tuple(each for each in found if each.needs_person)
         known = {(each.kind, each.cell) for each in self._attention.get(snapshot.path, ())}
         self._attention[snapshot.path] = person

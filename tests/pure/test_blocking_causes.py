@@ -188,6 +188,21 @@ def test_a_retry_is_announced() -> None:
     assert explanation.next.startswith("its backup is tried again in ")
 
 
+@pytest.mark.parametrize(("age", "kind"), [(59, "owner-elsewhere"), (61, "owner-unknown")])
+def test_work_on_another_host_is_no_trouble(age: int, kind: str) -> None:
+    """An owner that this host cannot judge needs a person after an hour without a sign of work."""
+    sign = (NOW - timedelta(minutes=age)).timestamp()
+    old = replace(claim(Liveness.UNKNOWN), made=1.0)
+    only = cell(claims=(old,), progress=Progress("compressing", updated=sign))
+    (found,) = attention(run(only, outbox=ALL_TOLD), Circumstances(), POLICY, NOW)
+    assert found.kind == kind
+    assert found.needs_person is (age > 60)
+    owner = Owner("t", time=(NOW - timedelta(minutes=age)).isoformat())
+    sync = attempt(liveness=Liveness.UNKNOWN, owner=owner)
+    (found,) = attention(run(upstream=THERE, sync=sync), Circumstances(), POLICY, NOW)
+    assert found.needs_person is (age > 60)
+
+
 def test_oldest_first() -> None:
     """The list for a person has no notes, and begins with what has waited longest."""
     old = cell("old", failed=flag(mtime=100.0))

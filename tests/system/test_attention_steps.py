@@ -97,7 +97,9 @@ def owner_unknown(site: Site) -> None:
     land(site)
     pipeline = adopt(site)
     (pipeline / f"{CELL}.synced").touch()
-    (pipeline / f"{CELL}.started").write_text(json.dumps(ELSEWHERE) + "\n")
+    started = pipeline / f"{CELL}.started"
+    started.write_text(json.dumps(ELSEWHERE) + "\n")
+    os.utime(started, (1.8e9 - 1e8, 1.8e9 - 1e8))  # long ago: a recent claim needs no person
 
 
 def run_failed(site: Site) -> None:
@@ -162,11 +164,13 @@ CAUSES: dict[str, tuple[Callable[[Site], None], str]] = {
 
 
 def attention(site: Site) -> list[dict[str, Any]]:
+    """What needs a person, then the notes."""
     done = site.run("status", "--attention", "--json", check=None)
-    found = json.loads(done.stdout)["attention"]
+    found: list[dict[str, Any]] = json.loads(done.stdout)["attention"]
     assert done.returncode == (1 if found else 0)
-    assert isinstance(found, list)
-    return found
+    everything = [each for run in site.status().values() for each in run["attention"]]
+    assert all(each in found for each in everything if each["severity"] == "person")
+    return [*found, *(each for each in everything if each["severity"] == "note")]
 
 
 def follow(site: Site, step: str) -> bool:
@@ -230,3 +234,39 @@ def test_each_command_among_the_steps_helps(site: Site, kind: str) -> None:
             assert kind not in {each["kind"] for each in attention(site)}, step
             bring_back()
     assert followed >= 1
+
+
+def test_reads_do_not_become_fewer(site: Site) -> None:
+    """The reads ingested from a running cell are shown until the next worker has counted more."""
+    site.configure()
+    land(site, summary=None, files=3)
+    pipeline = adopt(site)
+    site.run("perform", "ingest", RUN, CELL)
+
+    def reads() -> int:
+        found = site.status()[RUN]["cells"][NAME]["reads"]
+        assert isinstance(found, int)
+        return found
+
+    before = reads()
+    assert before > 0
+    (pipeline / f"{CELL}.synced").touch()
+    assert reads() == before
+    (pipeline / f"{CELL}.started").write_text(json.dumps(ELSEWHERE) + "\n")
+    assert reads() == before
+    (pipeline / f"{CELL}.failed").write_text("killed\n")
+    assert reads() == before
+
+
+def test_short_names_and_near_misses(site: Site) -> None:
+    """A command that reads takes a unique beginning; one that changes something suggests it."""
+    land(site)
+    adopt(site)
+    for run, cell in (("20261122", "PAW00001"), ("paw00001", "1A"), (RUN, CELL[:13])):
+        assert f"{RUN} {NAME} is " in site.run("explain", run, cell).stdout
+    error = site.run("abort", "20261122", "--why", "x", check=2).stderr
+    assert f"did you mean {RUN}?" in error
+    assert (
+        f"did you mean {RUN}?" in site.run("explain", RUN.replace("stuck", "sutck"), check=2).stderr
+    )
+    assert "did you mean" in site.run("retry", RUN, CELL[:-1] + "e", "--why", "x", check=2).stderr
