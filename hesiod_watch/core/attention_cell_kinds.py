@@ -266,14 +266,4 @@ CELL_KINDS = (
         "{why}",
         (Step("process the cell again, with the new data", RETRY),),
     ),
-    AttentionKind(
-        "results-moved",
-        PERSON,
-        "the results of a processed cell are not at the link's target any more",
-        "processed, but its results are not in {results}",
-        (
-            Step("put the results back to {results}, then", "hesiod-watch verify {run} {cell}"),
-            Step("or process it again", "rm {done_flag}"),
-        ),
-    ),
 )

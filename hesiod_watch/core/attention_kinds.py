@@ -200,6 +200,13 @@ _RUNS = (
         ),
     ),
     AttentionKind(
+        "results-moved",
+        NOTE,
+        "all cells of a run are finished, and its results are not at the link's target any more",
+        "its results are not where its link leads: {why}",
+        (Step("put the results back, or have {output_link} lead to where they are"),),
+    ),
+    AttentionKind(
         "results-elsewhere",
         PERSON,
         "`pipeline/output` of a run leads to the results of another run",

@@ -277,7 +277,7 @@ def _processed_next(
         return f"its backup is tried again {f'in {left}' if left else 'at the next look'}"
     if "new-data" in kinds:
         return "nothing, until a person has the new data processed"
-    if kinds & {"files-damaged", "copy-damaged", "results-moved"}:
+    if kinds & {"files-damaged", "copy-damaged"}:
         return "nothing by itself: a person must follow the steps below"
     return "nothing; it is finished"
 

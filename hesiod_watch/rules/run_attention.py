@@ -118,7 +118,8 @@ def _source_and_results(snapshot: Snapshot, around: Circumstances) -> Iterator[A
             run, upstream=snapshot.upstream, upstream_flag=upstream_flag
         )
     if snapshot.output is None and not around.output_problem:
-        kind = "results-elsewhere" if snapshot.output_foreign else "no-results"
+        moved = "no-results" if unfinished or not snapshot.cells else "results-moved"
+        kind = "results-elsewhere" if snapshot.output_foreign else moved
         own = around.output / run if around.output and not snapshot.output_foreign else None
         yield KINDS[kind].about(
             run,

@@ -87,10 +87,10 @@ def never_started(site: Site) -> None:
 
 
 def failed(site: Site) -> None:
-    cell = land(site)
-    (cell / "fastq_pass" / "a_1.fastq").write_text("@r1\nAC")
-    site.run("poll", check=1)
-    (cell / "fastq_pass" / "a_1.fastq").write_text("@r1\nACGT\n+\n5555\n")  # the cause is fixed
+    land(site)
+    pipeline = adopt(site)
+    (pipeline / f"{CELL}.synced").touch()
+    (pipeline / f"{CELL}.failed").write_text("a_1.fastq: the last record was cut off\n")
 
 
 def owner_unknown(site: Site) -> None:
