@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import re
 import shutil
 import signal
 import stat
@@ -22,6 +23,7 @@ import pytest
 from second_user import UID as ATTACKER
 from service_account import ServiceAccount
 from sites import Site
+from younger_files import end_with_summaries
 
 from hesiod_watch.cli.simulator import SimulatedCell
 
@@ -89,6 +91,7 @@ class HostileLanding:
                 path.unlink()
         for path in (self.victim, *self.victim.rglob("*")):
             _give(path, LAB, LAB, 0o2750 if path.is_dir() else 0o640)
+        end_with_summaries(self.victim)
         self.victim.chmod(0o2770)  # the service makes `pipeline/`
 
     def land_evil(self, cell: str = CELL, run: str = EVIL, *, ended: bool = True) -> Path:
@@ -104,6 +107,7 @@ class HostileLanding:
         for path in (run_dir, place.parent, place, *place.rglob("*")):
             _give(path, ATTACKER, FACILITY, 0o755 if path.is_dir() else 0o644)
         run_dir.chmod(0o777)
+        end_with_summaries(place)
         return place
 
     @contextmanager
@@ -234,6 +238,11 @@ def _copy(template: Path, cell: Path, read_ids: str) -> None:
         lines[::4] = [b"@" + read_ids.encode() + line[9:] for line in lines[::4]]
         path.write_bytes(b"".join(lines))
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    summary = next(cell.glob("final_summary*"))
+    digits = hashlib.sha256(str(cell).encode()).hexdigest()[:8]
+    # Another cell, not a second copy of the template.
+    ids = r"(protocol_run_id=|acquisition_run_id=.{32}).{8}"
+    summary.write_text(re.sub(ids, rf"\g<1>{digits}", summary.read_text()))
 
 
 def _give(path: Path, uid: int, gid: int, mode: int) -> None:

@@ -267,8 +267,9 @@ def test_output_is_swapped_under_the_worker(landing: HostileLanding) -> None:
                 landing.land_evil(f"20261122_2210_1A_PAW{number:05}_{number:08x}")
                 account.ask("look", EVIL)
         assert changed(before, landing.others()) == []
-        flags = account.ask("look", EVIL)
-    assert [name for name in flags if name.endswith(".done")]
+        last = "20261122_2211_1A_PAW00099_00000099"
+        landing.land_evil(last)
+        assert f"{last}.done" in account.ask("look", EVIL)
 
 
 def test_looks_at_a_swapped_run_that_leads_to_the_results_of_another(
