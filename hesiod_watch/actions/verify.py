@@ -292,8 +292,6 @@ class _Verification:
         if first:
             write_raw(self.cell_output, now)
             self.found.raw_made, recorded = True, now
-        for name, why in now.damaged.items():
-            self.found.problems.append(f"landing: {display(name)}: {why}")
         # For a file that was removed from here since, raw.json says whether it differed. Its
         # copies then differ too.
         removed_bad = {name for name in recorded.checksums.differing if name not in now.files}
@@ -301,8 +299,12 @@ class _Verification:
         checksums = replace(
             checksums, differing=tuple(sorted({*checksums.differing, *removed_bad}))
         )
+        # A file that MinKNOW's checksums prove to be damaged is reported once.
         if now.checksums or checksums.wrong:
             self._minknow(checksums, known=recorded.files.keys())
+        for name, why in now.damaged.items():
+            if name not in checksums.differing:
+                self.found.problems.append(f"landing: {display(name)}: {why}")
         for name in sorted(recorded.files.keys() | now.files.keys()):
             before, file = recorded.files.get(name), now.files.get(name)
             shown = f"landing: {display(name)}"
@@ -312,7 +314,8 @@ class _Verification:
             elif before is None:
                 self.found.extra.append(name)
             elif not file.same_content(before):
-                self.found.problems.append(f"{shown}: {_other(before, file)}")
+                if name not in checksums.differing:
+                    self.found.problems.append(f"{shown}: {_other(before, file)}")
                 self.bad.add(f"{raw_place(self.run.path.name, self.cell)}/{name}")
 
     def _sources(self, recorded: RawManifest, *, removed: bool) -> None:
