@@ -29,7 +29,7 @@ from hesiod_watch.core.model import (
 )
 from hesiod_watch.core.ownership import Attempt, CellFlags, Progress
 from hesiod_watch.core.records import numbers_in, record_in, whole_number
-from hesiod_watch.core.results import DoneRecord
+from hesiod_watch.core.results import DoneRecord, VerificationRecord
 from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.rules import completeness
 from hesiod_watch.rules.liveness import Judge, under_way
@@ -273,7 +273,7 @@ def _with_copies(cell: Cell, listing: flags.FlagListing, judge: Judge, output: P
     raw_missing = (
         output is not None
         and cell.present
-        and not (verification and verification.outcome == "done")
+        and _may_make_raw(verification)
         and DoneRecord.of(cell.flags.done).raw_due
         and not os.path.lexists(output / cell.id.library / cell.id.name / RAW_MANIFEST)
     )
@@ -284,6 +284,13 @@ def _with_copies(cell: Cell, listing: flags.FlagListing, judge: Judge, output: P
         progress=progress,
         raw_missing=raw_missing,
     )
+
+
+def _may_make_raw(verification: Attempt | None) -> bool:
+    """Whether a verification may make `raw.json`: the last one did not decide against it."""
+    if verification is None or verification.outcome != "done":
+        return True
+    return VerificationRecord.of(verification).raw_made
 
 
 def _arriving(

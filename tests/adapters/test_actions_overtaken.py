@@ -270,7 +270,7 @@ def test_an_overtaken_ingest_changes_no_result(
         return render_cell(document)
 
     monkeypatch.setattr(os, "rename", rename)
-    monkeypatch.setattr("hesiod_watch.actions.ingest.render_cell", render)
+    monkeypatch.setattr("hesiod_watch.actions.outputs.unfinished.render_cell", render)
     attempt.start()
     assert stopped.wait(SECONDS)
     actions.perform(world.job("synced"))

@@ -22,6 +22,7 @@ from sites import Site
 from hesiod_watch.cli.simulator import SimulatedCell
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Settings
+from hesiod_watch.runs.cell_directories import DIRECTORIES
 
 pytestmark = pytest.mark.system
 
@@ -142,7 +143,8 @@ def test_a_running_cell_is_ingested_and_shown(
         )
     assert_like_a_batch(site, tmp_path_factory, gz=gz)
     place = site.output / RUN / NAME
-    assert not [path.name for path in place.iterdir() if path.name.startswith(".")]
+    hidden = {path.name for path in place.iterdir() if path.name.startswith(".")}
+    assert hidden == {DIRECTORIES}
     manifest = json.loads((place / "manifest.json").read_text())
     assert len(manifest["sources"]) == len({entry["name"] for entry in manifest["sources"]})
 

@@ -38,9 +38,9 @@ from hesiod_watch.core.ownership import Owner
 from hesiod_watch.core.system_errors import translate, translated
 from hesiod_watch.fastq import readback
 from hesiod_watch.host.files import sync_directory
-from hesiod_watch.remote.backup.manifests import MANIFEST
+from hesiod_watch.remote.backup.manifests import MANIFEST, PARTIAL
 from hesiod_watch.rules.liveness import Judge
-from hesiod_watch.runs.observe import INGEST_FILE
+from hesiod_watch.runs.observe import INGEST_FILE, RAW_MANIFEST
 
 SUPERSEDED = "superseded"
 STAGING = ".staging."
@@ -138,7 +138,8 @@ def publish_results(
         }
         former = fastq_checksums(cell_output)
         if former is not None and former != fastq_checksums(place):
-            superseded |= {*former, *files}
+            # The cell has other files now, so its raw data are read again.
+            superseded |= {*former, *files, RAW_MANIFEST, PARTIAL}
         if superseded:
             _supersede(cell_output, place, superseded)
         for name in sorted(files, key=lambda name: name == MANIFEST):
