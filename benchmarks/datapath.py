@@ -65,6 +65,13 @@ for path in map(Path, paths):
     appender.append(look(path, path.name), OpenDirectory(path.parent))
     appender.close()
 """
+WITHOUT_SHA256 = (
+    """
+from hesiod_watch.fastq.sources import SourceFile
+SourceFile.readinto_hashed = SourceFile.readinto
+"""
+    + APPEND
+)
 WHOLE = """
 import json, sys
 from pathlib import Path
@@ -279,8 +286,10 @@ def compare(scratch: Path, arguments: argparse.Namespace) -> None:
     many: dict[str, object] = {"processes": cpus}
     ways = [
         ("append, default", ours(APPEND, {}, sources, outputs)),
+        ("append, default, no SHA-256", ours(WITHOUT_SHA256, {}, sources, outputs)),
         ("append, fast", ours(APPEND, {"level": "fast"}, sources, outputs)),
         ("append, gz kept", ours(APPEND, {}, gzipped, outputs)),
+        ("append, gz kept, no SHA-256", ours(WITHOUT_SHA256, {}, gzipped, outputs)),
         ("append, gz to BGZF", ours(APPEND, {"recompress": True}, gzipped, outputs)),
         ("whole, gz kept", ours(WHOLE, many, gzipped, outputs)),
         ("whole, default, one process", ours(WHOLE, {}, sources, outputs)),

@@ -61,7 +61,7 @@ class FileEntry:
     inode: int = 0
     target: str = ""  # target of a link
     md5: str = ""  # of its bytes
-    sha256: str = ""  # only if MinKNOW wrote one for this file
+    sha256: str = ""  # of its bytes; in raw.json only if MinKNOW wrote one for this file
     location: str = ""  # full path of a file that is opened by its path
 
     @classmethod

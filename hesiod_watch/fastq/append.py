@@ -77,6 +77,7 @@ class OutputAppender:
         self._size, self._crc = at, 0
         self._text = TextChecksum(0, 0)
         self._hints = (0, 0)  # change time and inode of the source file
+        self._sha256 = ""  # of the source file
         self._texts: list[TextChecksum] = []
 
     @property
@@ -117,6 +118,7 @@ class OutputAppender:
             inode=self._hints[1],
             text_bytes=self._text.size,
             text_crc32=self._text.crc32,
+            sha256=self._sha256,
         )
         self.pieces.append(piece)
         self.statistics.merge(statistics)
@@ -165,7 +167,7 @@ class OutputAppender:
         )
         with SourceFile(source, cell) as file:
             self._hints = (file.ctime_ns, file.inode)
-            readinto = file.readinto
+            readinto = file.readinto_hashed
             if source.gzipped and source.size:  # an empty file is not gzip, and is allowed
                 readinto = GzipReader(
                     readinto, source.path, self._write if encoding is _Encoding.VERBATIM else None
@@ -185,6 +187,7 @@ class OutputAppender:
             if on_unit is not None:
                 on_unit(source.size - reported, 0, 0)
             file.check_unchanged()
+            self._sha256 = file.sha256
         if rewriting is not None:
             self._write(rewriting.flush(zlib.Z_FINISH))
         return measure, reader.repaired

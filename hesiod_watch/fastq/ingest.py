@@ -53,7 +53,7 @@ from hesiod_watch.fastq.append import keeps_members
 from hesiod_watch.fastq.backlog import SourceBacklog
 from hesiod_watch.fastq.journal import last_session
 from hesiod_watch.fastq.journal_state import JournalEntry
-from hesiod_watch.fastq.model import Output, Settings, Tally, Written
+from hesiod_watch.fastq.model import Output, Settings, SourceIdentity, Tally, Written
 from hesiod_watch.fastq.output_set import RESERVED, OutputSet
 from hesiod_watch.fastq.pool import InlineWorkers, WorkerPool, Workers
 from hesiod_watch.fastq.sources import look_again
@@ -302,7 +302,7 @@ class Ingest:
         link, after which nothing has to be appended again. After `stop` the next call checks the
         rest.
         """
-        hints: dict[int, tuple[int, int]] = {}
+        again: dict[int, SourceIdentity] = {}
         for number, (piece, source) in enumerate(
             zip(entry.pieces[:count], output.sources, strict=False)
         ):
@@ -313,8 +313,8 @@ class Ingest:
                 if found is None:
                     count, why = number, f"{piece.source} has changed since it was taken"
                     break
-                hints[number] = found
-        self._output_set.see(entry, hints)
+                again[number] = found
+        self._output_set.see(entry, again)
         return count, why
 
     def _append(

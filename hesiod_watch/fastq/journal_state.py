@@ -8,8 +8,8 @@ facts that contradict earlier ones. The facts, with their fields:
 - output (out, name, barcode, part, members): an output by its number. `members`: it consists of the
   sources' own gzip members.
 - piece (out, and the fields of a `Piece`): one source, at the end of an output.
-- seen (out, piece, ctime_ns, inode): the source of a piece was read again and has the same text.
-  These are its hints now.
+- seen (out, piece, ctime_ns, inode, sha256): the source of a piece was read again and has the same
+  text. These are its hints and its checksum now.
 - cut (out, pieces, why): only the first `pieces` count. The other pieces and the end do not.
 - drop (out, why): the whole output does not count.
 - end (out, bytes, md5): the output is finished, with that length and MD5.
@@ -19,16 +19,16 @@ facts that contradict earlier ones. The facts, with their fields:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from hesiod_watch.fastq.journal import Fact
-from hesiod_watch.fastq.model import Output, Piece, Settings
+from hesiod_watch.fastq.model import Output, Piece, Settings, SourceIdentity
 
 FORMAT = 1
 _ALWAYS = ("source", "size", "mtime_ns", "offset", "length", "crc32", "reads", "bases")
 """Fields of a piece in every journal, in their order."""
 _LATER = ("ctime_ns", "inode", "text_bytes", "text_crc32")
-"""Fields of a piece that journals of 0.1.0 lack."""
+"""Fields of a piece that journals of 0.1.0 lack. Later journals may lack `sha256`."""
 
 
 @dataclass(slots=True)
@@ -59,10 +59,10 @@ class JournalEntry:
         self.reads += piece.reads
         self.bases += piece.bases
 
-    def see(self, number: int, ctime_ns: int, inode: int) -> None:
+    def see(self, number: int, again: SourceIdentity) -> None:
         if not 0 <= number < len(self.pieces):
             raise ValueError("a piece that does not exist")
-        self.pieces[number] = replace(self.pieces[number], ctime_ns=ctime_ns, inode=inode)
+        self.pieces[number] = replace(self.pieces[number], **asdict(again))
 
     def cut(self, count: int) -> None:
         if not 0 <= count <= len(self.pieces):
@@ -111,7 +111,10 @@ class JournalState:
                 self.void.discard(fact["name"])
                 self._next += 1
             case "seen":
-                self.entries[fact["out"]].see(fact["piece"], fact["ctime_ns"], fact["inode"])
+                self.entries[fact["out"]].see(
+                    fact["piece"],
+                    SourceIdentity(fact["ctime_ns"], fact["inode"], fact.get("sha256", "")),
+                )
             case "cut":
                 self.entries[fact["out"]].cut(fact["pieces"])
             case "drop":
@@ -163,16 +166,18 @@ def piece(number: int, taken: Piece) -> Fact:
     fact = {"k": "piece", "out": number, **{key: getattr(taken, key) for key in _ALWAYS}}
     if taken.inode:
         fact |= {key: getattr(taken, key) for key in _LATER}
+    if taken.sha256:
+        fact["sha256"] = taken.sha256
     return fact | {"note": taken.note} if taken.note else fact
 
 
 def piece_of(fact: Fact, name: str) -> Piece:
     known = {key: fact[key] for key in _ALWAYS} | {key: fact.get(key, 0) for key in _LATER}
-    return Piece(output=name, note=fact.get("note", ""), **known)
+    return Piece(output=name, note=fact.get("note", ""), sha256=fact.get("sha256", ""), **known)
 
 
-def seen(number: int, piece_number: int, ctime_ns: int, inode: int) -> Fact:
-    return {"k": "seen", "out": number, "piece": piece_number, "ctime_ns": ctime_ns, "inode": inode}
+def seen(number: int, piece_number: int, again: SourceIdentity) -> Fact:
+    return {"k": "seen", "out": number, "piece": piece_number, **asdict(again)}
 
 
 def cut(number: int, count: int, why: str) -> Fact:

@@ -71,13 +71,29 @@ class Piece:
     inode: int = 0
     text_bytes: int = 0
     text_crc32: int = 0
+    sha256: str = ""  # of the source's bytes on disk; "" in journals that lack it
 
     @property
     def entry(self) -> FileEntry:
         """The source as it was when it was read."""
         return FileEntry(
-            self.source, "f", self.size, self.mtime_ns, self.ctime_ns, inode=self.inode
+            self.source,
+            "f",
+            self.size,
+            self.mtime_ns,
+            self.ctime_ns,
+            inode=self.inode,
+            sha256=self.sha256,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class SourceIdentity:
+    """Hints about a source's file when it was read, and the checksum of its bytes."""
+
+    ctime_ns: int
+    inode: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)

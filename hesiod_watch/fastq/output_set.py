@@ -29,7 +29,7 @@ from hesiod_watch.fastq.append import has_blocks
 from hesiod_watch.fastq.journal import Fact, Journal
 from hesiod_watch.fastq.journal_state import JournalEntry, JournalState
 from hesiod_watch.fastq.md5 import Md5
-from hesiod_watch.fastq.model import Output, Settings
+from hesiod_watch.fastq.model import Output, Settings, SourceIdentity
 from hesiod_watch.fastq.statistics import ReadStatistics
 from hesiod_watch.fastq.tasks import OutputGrowth
 
@@ -145,11 +145,11 @@ class OutputSet:
             figures.fresh.merge(one.statistics)
             figures.md5 = one.md5
 
-    def see(self, entry: JournalEntry, hints: Mapping[int, tuple[int, int]]) -> None:
-        """Record new hints (change time, inode) of unchanged sources, by number of the piece."""
-        if hints:
+    def see(self, entry: JournalEntry, again: Mapping[int, SourceIdentity]) -> None:
+        """Record how sources of unchanged text were found again, by number of the piece."""
+        if again:
             self._record(
-                [journal_state.seen(entry.number, number, *hint) for number, hint in hints.items()]
+                [journal_state.seen(entry.number, number, one) for number, one in again.items()]
             )
 
     def cut(self, entry: JournalEntry, count: int, why: str) -> None:

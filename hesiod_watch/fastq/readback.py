@@ -25,7 +25,7 @@ from hesiod_watch.fastq.durable import OutputReader
 from hesiod_watch.fastq.gunzip import GzipReader
 from hesiod_watch.fastq.md5 import Md5
 from hesiod_watch.fastq.measure import ReadMeasurer
-from hesiod_watch.fastq.model import Piece
+from hesiod_watch.fastq.model import Piece, SourceIdentity
 from hesiod_watch.fastq.records import RecordReader
 from hesiod_watch.fastq.sources import SourceFile
 from hesiod_watch.fastq.statistics import ReadStatistics
@@ -90,15 +90,15 @@ def confirm(
                 )
 
 
-def reread(source: FileEntry, cell: OpenDirectory, piece: Piece) -> tuple[int, int] | None:
-    """Change time and inode of a source that still has the text of `piece`; otherwise None.
+def reread(source: FileEntry, cell: OpenDirectory, piece: Piece) -> SourceIdentity | None:
+    """Hints and checksum of a source that still has the text of `piece`; otherwise None.
 
     Reads the whole source. Raises `TemporaryError` or `PermanentError`.
     """
     text = TextChecksum(0, 0)
     try:
         with SourceFile(source, cell) as file:
-            readinto = file.readinto
+            readinto = file.readinto_hashed
             if source.gzipped and source.size:
                 readinto = GzipReader(readinto, source.path).readinto
             for unit in RecordReader(readinto, source.path):
@@ -107,7 +107,7 @@ def reread(source: FileEntry, cell: OpenDirectory, piece: Piece) -> tuple[int, i
     except BadSource:  # the source was sound when it was appended
         return None
     same = (text.size, text.crc32) == (piece.text_bytes, piece.text_crc32)
-    return (file.ctime_ns, file.inode) if same else None
+    return SourceIdentity(file.ctime_ns, file.inode, file.sha256) if same else None
 
 
 def sound(path: Path, pieces: Sequence[Piece]) -> int:

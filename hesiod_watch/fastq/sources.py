@@ -9,6 +9,7 @@ FIFO or a device in place of a source is never opened.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from types import TracebackType
@@ -50,6 +51,7 @@ class SourceFile:
     def __init__(self, source: FileEntry, cell: OpenDirectory) -> None:
         self.source = source
         self.consumed = 0  # bytes read so far
+        self._sha256 = hashlib.sha256()
         path = source.path
         try:
             with translated("opening failed"), _holder(source, cell) as holder:
@@ -77,6 +79,17 @@ class SourceFile:
                 filled += count
         self.consumed += filled
         return filled
+
+    def readinto_hashed(self, buffer: memoryview) -> int:
+        """Read as `readinto` does; the bytes count for `sha256`."""
+        filled = self.readinto(buffer)
+        self._sha256.update(buffer[:filled])
+        return filled
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the bytes that `readinto_hashed` has read, as they are on disk."""
+        return self._sha256.hexdigest()
 
     def head(self, size: int) -> bytes:
         """The first `size` bytes, without moving the read position."""

@@ -13,6 +13,7 @@ from open_runs import opened
 
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.model import CellId
+from hesiod_watch.fastq.sources import look
 from hesiod_watch.remote.backup.manifests import (
     RawManifest,
     read_raw,
@@ -311,6 +312,30 @@ def test_comparing_without_raw_json(place: Place) -> None:
     assert compare(opened(place.run), CELL).absent == ("b.pod5", "pod5/a.pod5")
     (place.cell / "output_hash_x.csv").unlink()
     assert not compare(opened(place.run), CELL)
+
+
+def test_files_that_were_read_before_are_not_read_again(place: Place) -> None:
+    """A known SHA-256 counts for the file as it was read; other files count for the limit alone.
+
+    After a change of its hints, or without a known SHA-256, the file is read.
+    """
+    name, other = "fastq_pass/barcode01/ä.fastq", "pod5/a.pod5"
+    rows = "".join(f"{'1' * 64},{each}\n" for each in (name, other))
+    place.write("output_hash_x.csv", f"file_hash,file_path\n{rows}".encode())
+    known = replace(look(place.cell / name, name), sha256="1" * 64)  # no reading finds this
+    size = (place.cell / other).stat().st_size
+    for one, at_most, agreeing, differing in (
+        (known, size, 1, (other,)),
+        (known, size - 1, 1, ()),
+        (replace(known, sha256=""), None, 0, (name, other)),
+        (replace(known, ctime_ns=known.ctime_ns + 1), None, 0, (name, other)),
+        (replace(known, mtime_ns=known.mtime_ns + 1), None, 0, (name, other)),
+        (replace(known, size=known.size + 1), None, 0, (name, other)),
+        (replace(known, name="not_there.fastq"), None, 0, (name, other)),
+    ):
+        checksums = compare(opened(place.run), CELL, already_read=[one], at_most=at_most)
+        assert (checksums.agreeing, checksums.differing) == (agreeing, differing)
+        assert checksums.not_compared == 2 - agreeing - len(differing)
 
 
 def test_an_output_hash_that_cannot_be_used(place: Place) -> None:

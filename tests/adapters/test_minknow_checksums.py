@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -209,3 +210,24 @@ def test_a_missing_file_that_comes_later(
     capsys.readouterr()
     site.call("status", RUN)
     assert ABSENT not in capsys.readouterr().out
+
+
+def has_a_large_pod5(cell: Path) -> str:
+    """Let a pod5 have 5 GiB, more than the processing reads for this, and damage a FASTQ."""
+    write_output_hash(cell)
+    os.truncate(pod5(cell), 5 << 30)
+    fastq = min(cell.glob("fastq_pass/*.fastq"))
+    fastq.write_bytes(fastq.read_bytes().replace(b"A", b"C", 1))
+    end_with_summaries(cell)
+    return f"fastq_pass/{fastq.name}"
+
+
+def test_fastq_is_compared_without_another_reading(tmp_path: Path) -> None:
+    """Each named FASTQ is compared by the processing, whatever the size of the other files."""
+    site = Landed(tmp_path, has_a_large_pod5)
+    for arguments in (["new-run", RUN], ["synced", RUN, str(CELL)], ["process", RUN, str(CELL)]):
+        assert site.call("perform", *arguments) == 0
+    finding = site.qc()["minknow_checksums"]
+    assert finding["differing"] == [site.wrong]
+    assert finding["agreeing"] == len([*site.cell.glob("fastq_*/*.fastq")]) - 1
+    assert finding["not_compared"] == len([*site.cell.glob("pod5/*.pod5")])

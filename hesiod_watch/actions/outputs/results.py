@@ -42,9 +42,9 @@ QC = "qc.json"
 CELL_INFO = "cell_info.yaml"
 REPORT = "report.html"
 COMPARED_AT_ONCE = 4 << 30
-"""Limit in bytes for comparing files with MinKNOW's checksums while processing.
+"""Limit in bytes for reading files only to compare them with MinKNOW's checksums.
 
-Reading this much takes seconds.
+Reading this much takes seconds. FASTQ was read anyway.
 """
 
 
@@ -111,7 +111,12 @@ class CellResults:
             (output.output.barcode, output.output.part, output.statistics) for output in written
         ]
         all_notes = [*notes, *(note for output in written for note in output.notes)]
-        checksums = compare(job.run, job.the_cell, at_most=COMPARED_AT_ONCE)
+        checksums = compare(
+            job.run,
+            job.the_cell,
+            already_read=(piece.entry for output in written for piece in output.pieces),
+            at_most=COMPARED_AT_ONCE,
+        )
         qc = qc_document(
             job,
             groups,

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from hesiod_watch.core.errors import HesiodError
-from hesiod_watch.core.file_entry import file_sizes
+from hesiod_watch.core.file_entry import FileEntry, file_sizes
 from hesiod_watch.core.minknow_checksums import MinknowChecksums, twin_of
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.naming import display
@@ -93,12 +93,15 @@ def compare(
     run: OpenDirectory,
     cell: CellId,
     *,
+    already_read: Iterable[FileEntry] = (),
     at_most: int | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> MinknowChecksums:
     """Compare a cell in the landing area with MinKNOW's checksums; only listed files are read.
 
-    If these files have more than `at_most` bytes, only names are compared and no file is read.
+    `already_read`: files with their SHA-256, of which an unchanged one is not read again. If the
+    other files have more than `at_most` bytes, none of them is read, and only their names are
+    compared.
     Raises nothing: `problem` and `not_compared` report what was not read.
     """
     files: tuple[str, ...] = ()
@@ -108,10 +111,14 @@ def compare(
             files = tuple(sorted(filter(is_output_hash, os.listdir(inner))))
         if not files:
             return MinknowChecksums()
-        sizes = file_sizes(cell_files.entries(directory, cell))
+        entries = cell_files.entries(directory, cell)
+        sizes = file_sizes(entries)
         hashes = read_output_hashes(directory, cell, sizes)
         found = dict.fromkeys(sizes, "")
-        wanted = sorted(hashes.sha256.keys() & sizes.keys())
+        for file in already_read:
+            if file.name in found and entries[file.name].unchanged_since(file):
+                found[file.name] = file.sha256
+        wanted = sorted(name for name in hashes.sha256.keys() & sizes.keys() if not found[name])
         total, done = sum(sizes[name] for name in wanted), 0
         for name in wanted if at_most is None or total <= at_most else ():
             found[name] = sha256_of(directory, cell, name)
