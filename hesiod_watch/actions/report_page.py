@@ -26,7 +26,14 @@ from hesiod_watch.host.process import iso_now
 from hesiod_watch.report.run import render_run
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
 from hesiod_watch.rules.late_data import late_words
-from hesiod_watch.rules.stages import by_hand, digest_of_report, stage_of, status_of, why_stage
+from hesiod_watch.rules.stages import (
+    by_hand,
+    digest_of_report,
+    stage_of,
+    status_of,
+    unverified,
+    why_stage,
+)
 
 
 def perform(job: Job) -> Outcome:
@@ -73,6 +80,7 @@ def _cell(output: Path, cell: Cell) -> dict[str, Any]:
         "stage": str(stage_of(cell)),
         "why": why_stage(cell),
         "by_hand": by_hand(cell),
+        "unverified": stage_of(cell) is Stage.PROCESSED and bool(unverified(cell)),
         "new_data": bool(late_words(cell)),
         "damaged": stage_of(cell) is Stage.PROCESSED and bool(finding_of(cell).said),
         "verified_bad": stage_of(cell) is Stage.PROCESSED and bool(other_damage(cell)),

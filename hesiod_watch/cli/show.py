@@ -33,7 +33,14 @@ from hesiod_watch.rules.evidence import ago, owner_words
 from hesiod_watch.rules.late_data import late_words
 from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.run_types import type_of
-from hesiod_watch.rules.stages import by_hand, copy_problem, stage_of, status_of, why_stage
+from hesiod_watch.rules.stages import (
+    by_hand,
+    copy_problem,
+    stage_of,
+    status_of,
+    unverified,
+    why_stage,
+)
 from hesiod_watch.runs import flags
 from hesiod_watch.service.capacity import DiskSpace, growth, spaces
 from hesiod_watch.service.circumstances import run_circumstances, site_circumstances
@@ -209,7 +216,7 @@ def _status_rows(snapshot: Snapshot, blocked: Sequence[Attention]) -> list[Statu
         sentences = [each.sentence for each in blocked if each.cell == str(cell.id)]
         # For a processed cell the numbers are enough, unless something is wrong with its files.
         doubts = (
-            [by_hand(cell), *(sentences or [copy_problem(cell)])]
+            [by_hand(cell) or unverified(cell), *(sentences or [copy_problem(cell)])]
             if stage is Stage.PROCESSED
             else sentences or [why_stage(cell)]
         )

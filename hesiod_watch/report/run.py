@@ -1,13 +1,14 @@
 """Page of a run: an overview of its cells, with a link to the page of each cell.
 
     {"run", "title", "status", "status_why", "made_at", "program", "covers",
-     "cells": [{"library", "cell", "stage", "why", "by_hand", "new_data", "damaged",
-                "verified_bad", "page", "qc"}],
+     "cells": [{"library", "cell", "stage", "why", "by_hand", "unverified", "new_data",
+                "damaged", "verified_bad", "page", "qc"}],
      "quarantined": [{"name", "why"}]}
 
 - `covers`: digest of the content of the page (hex). It is at the top of the file, where
   `runs.report_digest` finds it.
 - `by_hand`: the missing data of a cell that is accepted as complete by a person, or "".
+- `unverified`: true if MinKNOW states no number for some of its files.
 - `new_data`: true if data came after the cell was processed.
 - `damaged`: true if MinKNOW's checksums prove that files of a processed cell differ or are missing.
 - `verified_bad`: true if the last verification has found damage; `why` names the first one.
@@ -66,6 +67,8 @@ HEADLINES: Mapping[str, str] = {
 }
 """Headline for each status of a run; the page shows the status itself beside it."""
 
+UNVERIFIED = "Complete, but some files are not verified"
+"""Headline of a complete run if MinKNOW states no number for some of its files."""
 BY_HAND = "Accepted as complete by a person"
 """Headline of a complete run if some of its data are not proven to be here."""
 
@@ -121,6 +124,10 @@ def render_run(run: Mapping[str, Any]) -> str:
     status = text(run.get("status")) or "unknown"
     tone, headline = TONES.get(status, "warn"), HEADLINES.get(status, "Status")
     if status == "complete" and any(
+        item.get("unverified") is True for item in mappings(run.get("cells"))
+    ):
+        tone, headline = "warn", UNVERIFIED
+    if status == "complete" and any(
         text(item.get("by_hand")) for item in mappings(run.get("cells"))
     ):
         tone, headline = "warn", BY_HAND
@@ -168,7 +175,8 @@ def _lines(run: Mapping[str, Any]) -> list[RunPageRow]:
             if True in (item.get("damaged"), item.get("verified_bad"))
             else _tone(
                 text(item.get("stage")),
-                doubtful=bool(text(item.get("by_hand"))) or item.get("new_data") is True,
+                doubtful=bool(text(item.get("by_hand")))
+                or True in (item.get("unverified"), item.get("new_data")),
             ),
             why=text(item.get("why")),
             page=text(item.get("page")),
@@ -180,7 +188,7 @@ def _lines(run: Mapping[str, Any]) -> list[RunPageRow]:
 
 
 def _tone(stage: str, *, doubtful: bool) -> str:
-    """Tone of a cell; accepted as complete by a person, or with new data, is at best "warn"."""
+    """Tone of a cell; at best "warn" if accepted by a person, not verified, or with new data."""
     tone = TONES.get(stage, "warn")
     return "warn" if doubtful and tone != "bad" else tone
 

@@ -123,7 +123,7 @@ def _status_of_work(snapshot: Snapshot, *, syncing: bool) -> tuple[Status, str]:
             return Status.PROCESSING_SYNC_NEEDED, f"{why}; {_cells(sync_needed, 'to be fetched')}"
         return Status.PROCESSING, why
     if ready := at(snapshot, Stage.READY):
-        unproven = any(by_hand(cell) for cell in ready)
+        unproven = any(by_hand(cell) or unverified(cell) for cell in ready)
         return Status.CELL_READY, _cells(ready, "ready" if unproven else "here and complete")
     if syncing:
         return Status.SYNCING, "a sync is under way"
@@ -159,6 +159,7 @@ def digest_of_report(snapshot: Snapshot) -> str:
         if stage is Stage.PROCESSED and (damage := other_damage(cell)):
             wrong += f" {digest_of(damage)}"
         late = f" {late_words(cell)}" if late_words(cell) else ""
+        late += f" {unverified(cell)}" if stage in SETTLED and unverified(cell) else ""
         shown = stage if stage in SETTLED else "open"
         lines.append(f"{cell.id} {shown}{made}{so_far}{accepted}{wrong}{late}")
     return digest_of(lines)
@@ -259,6 +260,11 @@ def _acceptance(cell: Cell) -> str:
     return f"; {by_hand(cell)}" if by_hand(cell) else ""
 
 
+def _why_ready(cell: Cell) -> str:
+    announced = f"all files announced are here; {unverified(cell)}" if unverified(cell) else ""
+    return by_hand(cell) or announced or "its data are here and complete"
+
+
 def _why_incomplete(cell: Cell) -> str:
     if not cell.present:
         return "recorded in flags, but its directory is not here and no upstream lists it"
@@ -318,7 +324,8 @@ def _why_processed(cell: Cell) -> str:
         f"processed and reported, but {wrong}" if wrong else "processed, checked and reported"
     )
     late = f"; {late_words(cell)}" if late_words(cell) else ""
-    return f"{processed}{_acceptance(cell)}{late}{_removal(cell)}{_copies(cell)}"
+    doubt = f"; {unverified(cell)}" if unverified(cell) else ""
+    return f"{processed}{_acceptance(cell)}{doubt}{late}{_removal(cell)}{_copies(cell)}"
 
 
 def _flag_text(cell: Cell, otherwise: str) -> str:
@@ -333,7 +340,7 @@ _WHY_STAGE: dict[Stage, Callable[[Cell], str]] = {
         _flag_text(cell, "processing failed and needs a person") + _acceptance(cell)
     ),
     Stage.PROCESSING: _why_processing,
-    Stage.READY: lambda cell: by_hand(cell) or "its data are here and complete",
+    Stage.READY: _why_ready,
     Stage.PENDING: lambda cell: _copying(
         cell, "partly here; its upstream lists it and no sync has proven it complete"
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -46,3 +47,11 @@ def summary_text(acquisition: str = A, era: int = 2024, **counts: int) -> str:
         lines.append(f"{kind}_files_in_final_dest={counts.get(kind, 0)}")
         lines.append(f"{kind}_files_in_fallback={counts.get(kind + '_fallback', 0)}")
     return "\n".join(lines) + "\n"
+
+
+def without_a_number(cell: Path) -> None:
+    """Leave the number of BAM files out of the final_summary, as MinKNOW did before 2024."""
+    (summary,) = cell.glob("final_summary*.txt")
+    summary.write_text(re.sub(r"(?m)^bam_.*\n", "", summary.read_text()))
+    (cell / "bam_pass").mkdir()
+    (cell / "bam_pass" / "PAW00001_pass_0a1b2c3d_0.bam").write_bytes(b"reads")

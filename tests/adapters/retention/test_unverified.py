@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from facility_world import CELL, World, kept_world, said
+from minknow_cells import without_a_number
 from mounts import needs_mounts
 from output_hashes import write_output_hash
 from surveyed_copies import truth_of
@@ -25,14 +25,6 @@ def worlds(tmp_path: Path) -> Iterator[Worlds]:
     """Make a cell, changed by a function before it is processed and backed up to two places."""
     with ExitStack() as stack:
         yield lambda prepare: stack.enter_context(kept_world(tmp_path, prepare))
-
-
-def without_a_number(cell: Path) -> None:
-    """Leave the number of BAM files out of the final_summary, as MinKNOW did before 2024."""
-    (summary,) = cell.glob("final_summary*.txt")
-    summary.write_text(re.sub(r"(?m)^bam_.*\n", "", summary.read_text()))
-    (cell / "bam_pass").mkdir()
-    (cell / "bam_pass" / "PAW00001_pass_0a1b2c3d_0.bam").write_bytes(b"reads")
 
 
 @pytest.mark.parametrize("action", ["strip", "deletable"])
