@@ -9,6 +9,7 @@ import pytest
 from minknow_cells import CELL, A, summary_text
 from output_hashes import NAME, write_output_hash
 from sites import Site
+from younger_files import end_with_summaries
 
 pytestmark = pytest.mark.system
 
@@ -32,6 +33,12 @@ def write_cell(site: Site) -> Path:
 
 def pod5_of(cell: Path) -> Path:
     return cell / "pod5" / f"X_c6ded78b_{A[:8]}_0.pod5"
+
+
+def write_pod5(cell: Path, data: bytes) -> None:
+    """Write a pod5 before the summary: a file that is younger waits for a minute."""
+    pod5_of(cell).write_bytes(data)
+    end_with_summaries(cell)
 
 
 def flag(site: Site, end: str) -> Path:
@@ -72,7 +79,7 @@ def test_a_cell_without_checksums_is_not_affected(site: Site) -> None:
 def test_a_damaged_cell_waits_until_it_is_mended(site: Site) -> None:
     """The cell is not synced, every place names the file, and the mended cell is processed."""
     site.configure(processing=REQUIRED)
-    pod5_of(write_cell(site)).write_bytes(b"bad")
+    write_pod5(write_cell(site), b"bad")
     poll(site)
     assert not flag(site, "synced").exists()
     name = f"pod5/{pod5_of(Path()).name}"
@@ -80,7 +87,7 @@ def test_a_damaged_cell_waits_until_it_is_mended(site: Site) -> None:
     assert f"1 file differs: {name}" in words
     assert "perform checksums" in words
     assert name in messages(site)
-    pod5_of(site.landing / RUN / LIBRARY / CELL).write_bytes(b"raw")
+    write_pod5(site.landing / RUN / LIBRARY / CELL, b"raw")
     site.run("perform", "checksums", RUN, f"{LIBRARY}/{CELL}")
     poll(site)
     assert flag(site, "done").exists()
@@ -100,7 +107,7 @@ def test_a_person_accepts_a_cell_without_a_file(site: Site) -> None:
 
 def test_report_is_the_default(site: Site) -> None:
     """Without the key such a cell is processed, and its results say what is wrong."""
-    pod5_of(write_cell(site)).write_bytes(b"bad")
+    write_pod5(write_cell(site), b"bad")
     poll(site)
     assert flag(site, "done").exists()
     qc = json.loads((site.output / RUN / LIBRARY / CELL / "qc.json").read_text())
@@ -111,7 +118,7 @@ def test_report_is_the_default(site: Site) -> None:
 def test_requiring_no_more_lets_a_cell_continue(site: Site) -> None:
     """A comparison that failed counts only while the key says so."""
     site.configure(processing=REQUIRED)
-    pod5_of(write_cell(site)).write_bytes(b"bad")
+    write_pod5(write_cell(site), b"bad")
     poll(site)
     site.configure()
     poll(site)
@@ -128,13 +135,13 @@ def test_a_copied_cell_waits_too(site: Site) -> None:
     sequencer.mkdir()
     (site.landing / RUN).rename(sequencer / RUN)
     there = sequencer / cell.relative_to(site.landing)
-    pod5_of(there).write_bytes(b"bad")
+    write_pod5(there, b"bad")
     poll(site)
     (run,) = (path.name for path in site.landing.iterdir() if not path.name.startswith("."))
     pipeline = site.landing / run / "pipeline"
     assert not (pipeline / f"{CELL}.synced").exists()
     assert f"1 file differs: pod5/{pod5_of(Path()).name}" in site.run("explain", run).stdout
-    pod5_of(there).write_bytes(b"raw")
+    write_pod5(there, b"raw")
     site.run("poll", check=None)  # copies the mended file
     site.run("perform", "checksums", run, f"{LIBRARY}/{CELL}")
     assert not (pipeline / f"{CELL}.synced").exists()
