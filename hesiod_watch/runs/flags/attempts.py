@@ -1,8 +1,19 @@
 """Attempts: repeatable work such as `ingest` of a cell or `sync` of a run, one at a time.
 
-`{work}.started` is created like a claim. At the end its owner renames it to `.done` or `.failed`,
-which replaces the flag of the attempt before. So the number of flags does not grow with the number
+`{work}.started` is created like a claim. At the end its owner replaces it by `.done` or `.failed`,
+and the flag of the attempt before disappears. So the number of flags does not grow with the number
 of attempts.
+
+A process may be overtaken between its last check and the end of its attempt, and all attempts have
+the same `started`. So an attempt ends by a file that only this attempt has (`_end`), as in the
+fence of `flag_files`:
+
+1. Write the final flag under a hidden name.
+2. Read `started`, and stop if it is another attempt's.
+3. Rename the hidden file to the final name.
+4. Remove `started`. Until then, the final flag with its token shows that it has ended.
+
+The next attempt creates `started`, then removes the hidden files, then the final flags.
 
 An attempt whose owner is proven dead is ended by the process that wants the next one, or by the
 process that had started the worker. More than one process may have that proof, and on one host or
@@ -13,7 +24,7 @@ right to end an attempt is a flag of its own, which the file system gives to one
    is proven dead too, create the flag named after that owner, and so on.
 2. Read `started` again. It must be the dead attempt still: it may have ended, and the flag of step
    1 been deleted, after this process had listed the flags.
-3. Rename `started`.
+3. End it as failed.
 4. Delete the flags of step 1. The attempt that they name does not come back, so a process that
    makes one of them later stops at step 2.
 
@@ -24,6 +35,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
@@ -37,10 +49,18 @@ from hesiod_watch.core.records import record_in
 from hesiod_watch.core.results import AttemptEnd
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.host import process
-from hesiod_watch.host.files import replace_whole, sync_directory
+from hesiod_watch.host.files import TEMPORARY, sync_directory, write_new
 from hesiod_watch.host.locks import alone_on_this_host
 from hesiod_watch.rules.liveness import Judge
-from hesiod_watch.runs.flags.flag_files import create, line, parse_owner
+from hesiod_watch.runs.flags import names
+from hesiod_watch.runs.flags.flag_files import (
+    create,
+    line,
+    parse_owner,
+    put_back,
+    read,
+    remove_prepared,
+)
 from hesiod_watch.runs.flags.listing import FlagListing, read_flags
 from hesiod_watch.runs.flags.pipeline import Pipeline
 
@@ -81,7 +101,10 @@ def begin_attempt(
             _take_over(pipeline, work, owner, judge)
             create(pipeline, name, content)
     # Other readers take `started` beside `done` or `failed` for an attempt that has ended. The
-    # attempt before is over and this one is ours, so the flag of that attempt is deleted.
+    # attempt before is over and this one is ours, so the flag of that attempt is deleted, after the
+    # file by which an overtaken process might still make one.
+    with translated(f"cannot begin {pipeline / name}"):
+        remove_prepared(pipeline.descriptor, work)
     for outcome in ("done", "failed"):
         with suppress(OSError):
             os.unlink(f"{work}.{outcome}", dir_fd=pipeline.descriptor)
@@ -95,12 +118,16 @@ def _take_over(pipeline: Pipeline, work: str, owner: Owner, judge: Judge) -> Non
     if not listing.has(name):
         return  # the attempt ended meanwhile
     liveness, evidence = judge(listing.owner(name))
-    # Hesiod leaves an empty `sync.started` beside the flag that says how it ended.
-    if liveness is not Liveness.DEAD and not listing.has_ended(work):
+    # Hesiod leaves an empty `sync.started` beside the flag that says how it ended. A live owner
+    # that has made that flag is about to remove `started` itself.
+    left = listing.has_ended(work) and liveness is not Liveness.ALIVE
+    if liveness is not Liveness.DEAD and not left:
         raise FlagExists(f"{pipeline / name}: under way: {evidence}")
     with _right_to_end(pipeline, work, listing, owner, judge) as still_there:
-        if still_there:
-            _rename(pipeline, name, f"{work}.failed")
+        text = listing.text(name)
+        body = (text or "").encode("utf-8", "surrogateescape") or line({})
+        if still_there and not _end(pipeline, work, text, "failed", body):
+            raise FlagExists(f"{pipeline / name}: another process has ended it")
 
 
 @contextmanager
@@ -163,13 +190,18 @@ def end_attempt(
     TemporaryError, PermanentError.
     """
     started, ended = f"{work}.started", f"{work}.{outcome}"
-    if not _ours(pipeline, started, owner):
+    try:
+        text = pipeline.read(started).text
+    except OSError:
+        text = None
+    found = parse_owner(text)
+    if text is None or found is None or found.token != owner.token:
         return _ours(pipeline, ended, owner)  # a rename whose response was lost
+    body = text.encode("utf-8", "surrogateescape")
     if record:
         reason = {"reason": record["reason"]} if "reason" in record else {}
-        _replace_flag(pipeline, started, {**record, **_owner_record(owner), **reason})
-    _rename(pipeline, started, ended)
-    return True
+        body = line({**record, **_owner_record(owner), **reason})
+    return _end(pipeline, work, text, outcome, body)
 
 
 def end_dead_attempt(
@@ -206,12 +238,6 @@ def _owner_record(owner: Owner) -> dict[str, object]:
     return content
 
 
-def _replace_flag(pipeline: Pipeline, name: str, record: Mapping[str, object]) -> None:
-    """Replace a flag of ours by one with more content, whole or not at all."""
-    with translated(f"cannot write {pipeline / name}"):
-        replace_whole(pipeline.descriptor, name, line(record))
-
-
 def _ours(pipeline: Pipeline, name: str, owner: Owner) -> bool:
     try:
         found = parse_owner(pipeline.read(name).text)
@@ -220,8 +246,56 @@ def _ours(pipeline: Pipeline, name: str, owner: Owner) -> bool:
     return found is not None and found.token == owner.token
 
 
-def _rename(pipeline: Pipeline, old: str, new: str) -> None:
-    with translated(f"cannot rename {pipeline / old} to {new}"):
+def _end(
+    pipeline: Pipeline, work: str, text: str | None, outcome: AttemptOutcome, body: bytes
+) -> bool:
+    """End the attempt whose `started` has this text; False if another process has ended it.
+
+    The order of the steps is above, at the top of the module.
+    """
+    started, ended = f"{work}.started", f"{work}.{outcome}"
+    own = names.prepared(ended, secrets.token_hex(16))
+    with translated(f"cannot end {pipeline / started} as {outcome}"):
         parent = pipeline.descriptor
-        os.rename(old, new, src_dir_fd=parent, dst_dir_fd=parent)
-        sync_directory(parent)
+        write_new(parent, own, body)
+        try:
+            if not _has_text(parent, started, text):
+                return False
+            os.rename(own, ended, src_dir_fd=parent, dst_dir_fd=parent)
+        except FileNotFoundError:
+            # Removed by the next attempt, or a rename whose response was lost.
+            if not _has_text(parent, ended, body.decode("utf-8", "surrogateescape")):
+                return False
+        finally:
+            with suppress(OSError):
+                os.unlink(own, dir_fd=parent)
+        sync_directory(parent)  # else a power loss could keep only the removal of `started`
+        _remove(parent, started, text)
+    return True
+
+
+def _has_text(parent: int, name: str, text: str | None) -> bool:
+    """Whether a flag is there and has this text; None: it is unreadable. Raises OSError."""
+    try:
+        return read(parent, name).text == text
+    except FileNotFoundError:
+        return False
+
+
+def _remove(parent: int, started: str, text: str | None) -> None:
+    """Remove the `started` of an attempt that has ended, and not that of a later one.
+
+    No system call compares and removes. So the flag is moved aside, read, and put back if it is
+    another attempt's. Raises OSError.
+    """
+    if not _has_text(parent, started, text):
+        return
+    aside = TEMPORARY + secrets.token_hex(16)
+    try:
+        os.rename(started, aside, src_dir_fd=parent, dst_dir_fd=parent)
+    except FileNotFoundError:
+        return
+    if not _has_text(parent, aside, text):
+        put_back(parent, aside, started)
+    with suppress(OSError):
+        os.unlink(aside, dir_fd=parent)

@@ -8,8 +8,9 @@ response. The verdict is the content of the flag when it is read back.
 Fence
 -----
 
-`done` and `failed` end a claim. A worker that was stopped after its last check may wake up when
-another attempt works on the cell. So these two flags are made in three steps (`fence`):
+`done` and `failed` end a claim; `attempts` ends repeatable work in a similar way. A worker that was
+stopped after its last check may wake up when another attempt works on the cell. So these two flags
+are made in three steps (`fence`):
 
 1. Write the flag under a hidden name in `pipeline/` (`names.prepared`).
 2. List the flags, and stop if this attempt was overtaken.
@@ -229,16 +230,29 @@ def _rename_new(parent: int, temporary: str, name: str) -> OSError | None:
     return None
 
 
+def put_back(parent: int, aside: str, name: str) -> None:
+    """Name a flag that was moved aside as before, unless there is another one. Raises OSError."""
+    try:
+        os.link(aside, name, src_dir_fd=parent, dst_dir_fd=parent, follow_symlinks=False)
+    except FileExistsError:
+        return
+    except OSError as refusal:
+        if refusal.errno not in _NO_LINKS:
+            raise
+        _rename_new(parent, aside, name)
+
+
 def remove_prepared(parent: int, stem: str) -> None:
-    """Remove all prepared flags of a cell, so that the attempts which prepared them make none.
+    """Remove the prepared flags of a cell or a work, so that no process makes flags of them.
 
     Raises OSError.
     """
-    for name in os.listdir(parent):
-        if names.is_prepared(name, stem):
-            with suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=parent)
-    sync_directory(parent)
+    found = [name for name in os.listdir(parent) if names.is_prepared(name, stem)]
+    for name in found:
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=parent)
+    if found:
+        sync_directory(parent)
 
 
 def _read_back(parent: int, path: Path, body: bytes, refusal: OSError | None) -> None:

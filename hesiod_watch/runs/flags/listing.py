@@ -257,11 +257,16 @@ class FlagListing:
     def has_ended(self, work: str) -> bool:
         """Whether `started` remains although the work has ended.
 
-        Hesiod leaves `sync.started` beside the flag that ends it, without an owner. Ours are
-        renamed and name an owner.
+        Hesiod leaves `sync.started` beside the flag that ends it, without an owner. Ours is
+        removed after the flag that ends it, which has the same token.
         """
         ended = {f"{work}.done", f"{work}.failed"} & self._found.keys()
-        return bool(ended) and self._owner(f"{work}.started") is None
+        if not ended:
+            return False
+        owner = self._owner(f"{work}.started")
+        return owner is None or owner.token in {
+            end.token for name in ended if (end := self._owner(name))
+        }
 
     def epoch_numbers(self, stem: str) -> list[int]:
         """Numbers of the attempts at a cell, lowest first; any flag of an attempt counts."""

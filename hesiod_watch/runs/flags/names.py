@@ -198,7 +198,7 @@ def prepared(flag: str, token: str) -> str:
 
 
 def is_prepared(name: str, stem: str) -> bool:
-    """Whether a name is that of a prepared `done` or `failed` of a cell."""
+    """Whether a name is that of a prepared `done` or `failed` of a cell or a work."""
     flag = name.removeprefix(PREPARED).partition(".")[2]
     return name.startswith(PREPARED) and flag in (done(stem), failed(stem))
 
