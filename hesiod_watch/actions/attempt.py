@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Generic
 
 from hesiod_watch.actions import Job, command_of
@@ -45,6 +46,7 @@ class OpenAttempt(Generic[R]):
     former: Attempt | None  # the attempt before
     before: R  # result of the attempt before; empty without one
     result: R
+    require_current: Callable[[], None]  # raises TemporaryError if it was overtaken
     reason: str = ""  # how the attempt ended; "": the text of the error, if there is one
     failed: bool = False  # the work failed without raising an error
     needs_person: bool | None = None
@@ -73,7 +75,8 @@ def attempt_at(
         with suppress(FileNotFoundError):  # `begin_attempt` raises an error that says more
             former = flags.read_flags(job.pipeline).attempt(work, job.judge)
     before = kind.of(former)
-    attempt = OpenAttempt(former, before, carry(before))
+    require_current = partial(flags.require_attempt, job.pipeline, work, job.owner)
+    attempt = OpenAttempt(former, before, carry(before), require_current)
     lock = flags.attempt_lock(job.config.landing, job.run_dir, job.cell, job.config.locks)
     flags.begin_attempt(
         job.pipeline,

@@ -47,14 +47,15 @@ from hesiod_watch.host.process import iso_now
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup.init import refuse_same_disk
 from hesiod_watch.remote.backup.manifests import (
-    PARTIAL,
     manifest_md5,
+    publish_raw,
     read_begun,
     read_raw,
     read_raw_data,
     result_facts,
+    save_begun,
     sources_of,
-    write_raw,
+    withdraw_raw,
 )
 from hesiod_watch.remote.backup.store import opened
 from hesiod_watch.rules.backup_schedule import run_digest
@@ -204,6 +205,7 @@ class _CellBackup:
 
         Without a backup that stores raw data, nothing is read.
         """
+        withdraw_raw(self.cell_output)
         former = read_raw(self.cell_output)
         if flags.read_flags(self.job.pipeline).stripped(self.cell.stem):
             return former.files  # only a part is in landing; the removed files are on the backups
@@ -221,7 +223,7 @@ class _CellBackup:
                 Progress("reading raw data", done, total)
             ),
             stop=self._stopped,
-            save=lambda begun: write_raw(self.cell_output, begun, PARTIAL),
+            save=lambda begun: save_begun(self.cell_output, begun),
         )
         if raw.damaged:
             self.attempt.result = replace(self.attempt.result, damaged_ends=True)
@@ -229,7 +231,8 @@ class _CellBackup:
             self.attempt.result = replace(self.attempt.result, finding=finding)
         self._refuse_other_content(former.files, raw.files)
         if raw != former:
-            write_raw(self.cell_output, raw)
+            fence = self.attempt.require_current
+            publish_raw(self.cell_output, raw, fence, new=not former.cell)
         return raw.files
 
     def _refuse_other_content(self, former: Entries, now: Entries) -> None:

@@ -12,6 +12,7 @@ again.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -27,7 +28,12 @@ from hesiod_watch.core.model import CellId
 from hesiod_watch.core.ownership import Progress
 from hesiod_watch.core.results import WorkRecord
 from hesiod_watch.core.system_errors import translated
-from hesiod_watch.remote.backup.manifests import RawManifest, damaged_ends, write_raw
+from hesiod_watch.remote.backup.manifests import (
+    RawManifest,
+    damaged_ends,
+    publish_raw,
+    withdraw_raw,
+)
 from hesiod_watch.remote.sequencer.copy_cell import CopyResult, copy_cell
 from hesiod_watch.remote.sequencer.listing import UpstreamRun, list_upstream
 from hesiod_watch.rules import completeness
@@ -46,8 +52,8 @@ def perform(job: Job) -> Outcome:
     """
     location = flags.read_upstream(job.pipeline) or ""
     upstream = upstream_of(job, location)
-    with attempt_at(job, flags.SYNC, WorkRecord, log=job.log()):
-        _sync(job, upstream, location)
+    with attempt_at(job, flags.SYNC, WorkRecord, log=job.log()) as attempt:
+        _sync(job, upstream, location, attempt.require_current)
     return "done"
 
 
@@ -64,7 +70,7 @@ def upstream_of(job: Job, location: str) -> UpstreamSettings:
     return upstream
 
 
-def _sync(job: Job, upstream: UpstreamSettings, location: str) -> None:
+def _sync(job: Job, upstream: UpstreamSettings, location: str, fence: Callable[[], None]) -> None:
     listing = list_upstream(upstream)
     run = next((run for run in listing.runs if run.location == location), None)
     if run is None:
@@ -84,7 +90,7 @@ def _sync(job: Job, upstream: UpstreamSettings, location: str) -> None:
             failures.append(f"{cell}: {copied.why}")
             temporary = temporary and copied.outcome == "again"
         elif copied.verified:
-            _record(job, cell, copied)
+            _record(job, cell, copied, fence)
     if failures:
         message = f"{job.run_dir.name}: {'; '.join(failures)}"
         raise TemporaryError(message) if temporary else PermanentError(message)
@@ -113,6 +119,7 @@ def _copy(job: Job, upstream: UpstreamSettings, location: str, cell: CellId) -> 
     cell_output = job.output / cell.library / cell.name
     with translated(cell_output, own_output=True):
         cell_output.mkdir(parents=True, exist_ok=True)
+    withdraw_raw(cell_output)
     reporter = ProgressReporter(cell_output, job.on_progress, COPYING_FILE)
 
     def copying(done: int, total: int) -> None:
@@ -134,7 +141,7 @@ def _copy(job: Job, upstream: UpstreamSettings, location: str, cell: CellId) -> 
         reporter.end()
 
 
-def _record(job: Job, cell: CellId, copied: CopyResult) -> None:
+def _record(job: Job, cell: CellId, copied: CopyResult, fence: Callable[[], None]) -> None:
     """Record a cell as complete if its counts say so too; otherwise log the counts and wait."""
     verdict = completeness.judge(minknow.read_contents(job.run.open(cell.library, cell.name)))
     if not verdict.proven:
@@ -153,7 +160,8 @@ def _record(job: Job, cell: CellId, copied: CopyResult) -> None:
     # verification that makes the manifest later reports damaged files.
     files = {name: file for name, file in copied.files.items() if file.kind == "f"}
     if not damaged_ends(job.run, cell, files):
-        write_raw(job.output / cell.library / cell.name, RawManifest(str(cell), copied.files))
+        raw = RawManifest(str(cell), copied.files)
+        publish_raw(job.output / cell.library / cell.name, raw, fence)
     try:
         record = job.record(cell, verdict.why) | completeness.unverified_record(verdict)
         flags.create(job.pipeline, flags.synced(cell.stem), record)

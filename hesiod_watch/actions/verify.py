@@ -35,15 +35,16 @@ from hesiod_watch.host.process import iso_now
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup.compare import find_wrong, sentences
 from hesiod_watch.remote.backup.manifests import (
-    PARTIAL,
     RawManifest,
     manifest_md5,
+    publish_raw,
     read_begun,
     read_raw,
     read_raw_data,
     result_facts,
+    save_begun,
     sources_of,
-    write_raw,
+    withdraw_raw,
 )
 from hesiod_watch.remote.backup.minknow_hashes import compare
 from hesiod_watch.remote.backup.store import BackupStore, opened
@@ -127,7 +128,13 @@ def verify_and_record(
     _require_done(job.config, job.run, job.the_cell)
     with attempt_at(job, work, VerificationRecord, _known_damage, log=log) as attempt:
         found = verify_copies(
-            job.config, job.run, job.output, job.the_cell, record=True, say=say, stop=stop
+            job.config,
+            job.run,
+            job.output,
+            job.the_cell,
+            fence=attempt.require_current,
+            say=say,
+            stop=stop,
         )
         known = attempt.before
         problems = list(found.problems)
@@ -174,18 +181,18 @@ def verify_copies(
     cell: CellId,
     *,
     backups: bool = True,
-    record: bool = False,
+    fence: Callable[[], None] | None = None,
     say: Say = lambda phase, done, total: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> VerificationResult:
     """Read the copies of a cell.
 
-    Changes nothing, but with `record` it makes `raw.json` where there is none. Damaged and
+    Changes nothing, but with a `fence` it makes `raw.json` where there is none. Damaged and
     unreadable copies are in the result. Raises PermanentError for a cell without `.done`.
     """
     _require_done(config, run, cell)
     cell_output = output / cell.library / cell.name
-    verification = _Verification(config, run, cell_output, cell, say, stop, record)
+    verification = _Verification(config, run, cell_output, cell, say, stop, fence)
     return verification.make(backups=backups)
 
 
@@ -206,7 +213,7 @@ class _Verification:
     cell: CellId
     say: Say
     stop: Callable[[], bool]
-    record: bool  # make `raw.json` where there is none
+    fence: Callable[[], None] | None  # makes `raw.json` where there is none, unless overtaken
     found: VerificationResult = field(default_factory=VerificationResult)
     # damaged files on this host, by their path on a backup
     bad: set[str] = field(default_factory=set)
@@ -218,6 +225,8 @@ class _Verification:
         try:
             self.say("reading results", 0, 0)
             self._results(manifest)
+            if self.fence:
+                withdraw_raw(self.cell_output)
             results, raw = result_facts(self.cell_output), read_raw(self.cell_output)
             attempts = [
                 listing.attempt(work(self.cell.stem), self.config.judge)
@@ -226,7 +235,7 @@ class _Verification:
             copies = {copy.backup: copy for copy in known_copies(manifest, *attempts)}
             removed = listing.raw_removed(self.cell.stem)
             # Where backups have raw data, a backup makes `raw.json` and copies it.
-            first = self.record and not (raw.files or removed)
+            first = self.fence is not None and not (raw.files or removed)
             first = first and not any(copy.raw for copy in copies.values())
             self._raw(raw, removed=removed, first=first)
             self._sources(raw, removed=removed)
@@ -287,10 +296,10 @@ class _Verification:
             read_begun(self.cell_output) if first else RawManifest(str(self.cell)),
             on_progress=lambda done, total: self.say("reading raw data", done, total),
             stop=self.stop,
-            save=lambda begun: write_raw(self.cell_output, begun, PARTIAL) if first else None,
+            save=lambda begun: save_begun(self.cell_output, begun) if first else None,
         )
-        if first:
-            write_raw(self.cell_output, now)
+        if first and self.fence:
+            publish_raw(self.cell_output, now, self.fence, new=not recorded.cell)
             self.found.raw_made, recorded = True, now
         # For a file that was removed from here since, raw.json says whether it differed. Its
         # copies then differ too.

@@ -16,11 +16,11 @@ from hesiod_watch.core.model import CellId
 from hesiod_watch.fastq.sources import look
 from hesiod_watch.remote.backup.manifests import (
     RawManifest,
+    publish_raw,
     read_raw,
     read_raw_data,
     result_facts,
     sources_of,
-    write_raw,
 )
 from hesiod_watch.remote.backup.minknow_hashes import compare
 from hesiod_watch.runs.minknow.output_hash import parse_output_hash
@@ -64,7 +64,7 @@ def md5(data: bytes) -> str:
 def test_all_files_whatever_their_names(place: Place) -> None:
     """Every regular file is listed with its size and MD5, and names are read back unchanged."""
     taken = place.take()
-    write_raw(place.output, taken)
+    publish_raw(place.output, taken, lambda: None)
     assert read_raw(place.output) == taken
     facts = read_raw(place.output).files
     assert set(facts) == set(NAMES)
@@ -222,7 +222,7 @@ def test_minknow_s_own_checksums(place: Place) -> None:
     }
     assert any("not_there.pod5 is missing" in sentence for sentence in place.reported)
     assert any("is not what MinKNOW wrote" in sentence for sentence in place.reported)
-    write_raw(place.output, taken)
+    publish_raw(place.output, taken, lambda: None)
     assert place.take(read_raw(place.output)) == taken  # known now, so not read again
 
 
@@ -359,7 +359,7 @@ def test_results(place: Place) -> None:
     assert result_facts(place.output) == {}
     (place.output / "manifest.json").write_bytes(text)
     assert set(result_facts(place.output)) == {"a", "manifest.json"}
-    write_raw(place.output, place.take())
+    publish_raw(place.output, place.take(), lambda: None)
     facts = result_facts(place.output)
     assert set(facts) == {"a", "manifest.json", "raw.json"}
     assert (facts["manifest.json"].size, facts["manifest.json"].md5) == (len(text), md5(text))

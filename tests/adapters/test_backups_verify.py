@@ -17,7 +17,7 @@ from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.model import LOCAL, CellId
 from hesiod_watch.core.ownership import Attempt
 from hesiod_watch.host import process
-from hesiod_watch.remote.backup.manifests import RawManifest, write_raw
+from hesiod_watch.remote.backup.manifests import RawManifest, publish_raw
 from hesiod_watch.rules.copies import damage_in
 from hesiod_watch.runs import flags
 
@@ -49,7 +49,7 @@ def job(tmp_path: Path) -> Job:
 def lose(job: Job, names: list[str]) -> None:
     """Write a raw.json that lists missing files."""
     files = {name: FileEntry(name, size=1, mtime_ns=1, md5="0" * 32) for name in names}
-    write_raw(job.output / CELL.library / CELL.name, RawManifest(str(CELL), files))
+    publish_raw(job.output / CELL.library / CELL.name, RawManifest(str(CELL), files), lambda: None)
 
 
 def last(job: Job) -> Attempt:

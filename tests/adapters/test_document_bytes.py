@@ -15,7 +15,7 @@ from hesiod_watch.actions import Job
 from hesiod_watch.config import Config
 from hesiod_watch.core.model import CellId
 from hesiod_watch.host import process
-from hesiod_watch.remote.backup.manifests import read_raw, read_raw_data, write_raw
+from hesiod_watch.remote.backup.manifests import publish_raw, read_raw, read_raw_data
 from hesiod_watch.runs import flags
 
 RUN = "20261122_TEST_alpha"
@@ -95,7 +95,9 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         judge=process.judge_here,
     )
     actions.perform(owner)
-    write_raw(output, read_raw_data(opened(config.landing / RUN), CELL, read_raw(output)))
+    publish_raw(
+        output, read_raw_data(opened(config.landing / RUN), CELL, read_raw(output)), lambda: None
+    )
     found |= {name: (output / name).read_bytes() for name in ("manifest.json", "qc.json")}
     found["raw.json"] = (output / "raw.json").read_bytes()
     return {name: constant(name, data, root) for name, data in found.items()}

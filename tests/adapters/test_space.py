@@ -14,7 +14,7 @@ from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.model import LOCAL, Cell, CellId, RunName, Snapshot
 from hesiod_watch.core.ownership import Attempt, CellFlags, Flag, Liveness
 from hesiod_watch.core.results import CopyRecord
-from hesiod_watch.remote.backup.manifests import RawManifest, write_raw
+from hesiod_watch.remote.backup.manifests import RawManifest, publish_raw
 from hesiod_watch.remote.backup.queries import MARKER
 from hesiod_watch.service.capacity import DAY, WINDOW, DiskSpace, growth, spaces
 
@@ -72,7 +72,9 @@ def test_growth(config: Config) -> None:
         "x": FileEntry("x", size=2800, mtime_ns=1, md5="0" * 32),
         "y": FileEntry("y", size=0, mtime_ns=1, md5="0" * 32),
     }
-    write_raw(config.output / "run" / CELL.library / CELL.name, RawManifest(str(CELL), raw))
+    publish_raw(
+        config.output / "run" / CELL.library / CELL.name, RawManifest(str(CELL), raw), lambda: None
+    )
     found = {each.where: each.per_day for each in spaces(config, [growth(snapshot, NOW)])}
     assert found["landing"] == 2800 / WINDOW
 

@@ -10,7 +10,7 @@ from open_runs import opened, pipeline_at
 from hesiod_watch import cli
 from hesiod_watch.cli.simulator import SimulatedCell
 from hesiod_watch.core.model import CellId
-from hesiod_watch.remote.backup.manifests import RawManifest, read_raw_data, write_raw
+from hesiod_watch.remote.backup.manifests import RawManifest, publish_raw, read_raw_data
 from hesiod_watch.runs import flags
 
 RUN = "20261122_TEST_alpha"
@@ -36,9 +36,10 @@ class Stripped:
             made.write()
         assert self.call("poll") == 0
         for cell in (OLD, NEW):
-            write_raw(
+            publish_raw(
                 self.output / RUN / str(cell),
                 read_raw_data(opened(self.run), cell, RawManifest("")),
+                lambda: None,
             )
 
     @property

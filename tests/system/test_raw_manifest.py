@@ -19,9 +19,10 @@ from hesiod_watch.core.model import CellId
 from hesiod_watch.remote.backup.manifests import (
     PARTIAL,
     RawManifest,
+    publish_raw,
     read_begun,
     read_raw_data,
-    write_raw,
+    save_begun,
 )
 
 pytestmark = pytest.mark.system
@@ -164,7 +165,7 @@ def test_an_interrupted_reading_continues(site: Site) -> None:
             RawManifest(""),
             on_progress=lambda done, total: read.append(done),
             stop=lambda: len(read) > 2,
-            save=lambda begun: write_raw(place, begun, PARTIAL),
+            save=lambda begun: save_begun(place, begun),
         )
     begun = read_begun(place)
     assert len(begun.files) == 3
@@ -174,5 +175,5 @@ def test_an_interrupted_reading_continues(site: Site) -> None:
     )
     assert len(read) == len(WHOLE) + 1 - 3
     assert whole == read_raw_data(opened(landing), cell, RawManifest(""))
-    write_raw(place, whole)
+    publish_raw(place, whole, lambda: None)
     assert not (place / PARTIAL).exists()

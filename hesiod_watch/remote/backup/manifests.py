@@ -2,10 +2,9 @@
 
 Both are in the cell's output. `raw.json` is made once: by a sync, which reads all data to compare
 them with the upstream, by the first backup, or else by a verification after the processing. It
-lists every regular file of
-the cell's directory with size, MD5 and time. A file that has changed since then is read again, and
-the change is reported. If MinKNOW wrote its own checksums (`output_hash_*.csv`), each is compared
-with the data, and the result is recorded.
+lists every regular file of the cell's directory with size, MD5 and time. A file that has changed
+since then is read again, and the change is reported. If MinKNOW wrote its own checksums
+(`output_hash_*.csv`), each is compared with the data, and the result is recorded.
 """
 
 from __future__ import annotations
@@ -34,9 +33,12 @@ from hesiod_watch.host.files import (
     md5,
     read_head,
     replace_whole,
+    sync_directory,
 )
 from hesiod_watch.remote.backup.minknow_hashes import read_output_hashes
 from hesiod_watch.runs import cell_files
+from hesiod_watch.runs.flags.flag_files import publish
+from hesiod_watch.runs.flags.names import PREPARED
 from hesiod_watch.runs.observe import RAW_MANIFEST
 
 MANIFEST = "manifest.json"
@@ -166,11 +168,61 @@ def read_begun(cell_output: Path) -> RawManifest:
         return RawManifest("")
 
 
-def write_raw(cell_output: Path, manifest: RawManifest, file_name: str = RAW_MANIFEST) -> None:
-    """Write `raw.json` completely or not at all, and sync it to disk.
+def withdraw_raw(cell_output: Path) -> None:
+    """Remove what overtaken attempts have prepared, so that none of them publishes `raw.json`.
+
+    Raises PermanentError, TemporaryError.
+    """
+    with (
+        translated(f"{display(str(cell_output))} cannot be read", own_output=True),
+        suppress(FileNotFoundError),
+        directory(cell_output) as parent,
+    ):
+        for name in os.listdir(parent):
+            if name.startswith(PREPARED):
+                with suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=parent)
+
+
+def publish_raw(
+    cell_output: Path, manifest: RawManifest, fence: Callable[[], None], *, new: bool = False
+) -> None:
+    """Write `raw.json` for an attempt; `fence` raises an error if the attempt is overtaken.
+
+    An attempt calls `withdraw_raw` before it reads `raw.json`. So an older listing never replaces
+    a newer one, wherever its attempt was stopped (see `flag_files`). With `new`, it replaces none.
+    Raises TemporaryError if another attempt was first, PermanentError.
+    """
+    where = display(str(cell_output / RAW_MANIFEST))
+    with (
+        translated(f"{where} cannot be written", own_output=True),
+        directory(cell_output) as parent,
+    ):
+        refusal = publish(parent, RAW_MANIFEST, _text_of(manifest), fence, replace=not new)
+        if isinstance(refusal, FileExistsError | FileNotFoundError):
+            raise TemporaryError(f"{where} is not written: another attempt has begun, or made it")
+        if refusal:
+            raise refusal
+        sync_directory(parent)
+        with suppress(FileNotFoundError):
+            os.unlink(PARTIAL, dir_fd=parent)
+
+
+def save_begun(cell_output: Path, begun: RawManifest) -> None:
+    """Replace the begun `raw.json`. Raises PermanentError, TemporaryError."""
+    where = display(str(cell_output / PARTIAL))
+    with (
+        translated(f"{where} cannot be written", own_output=True),
+        directory(cell_output) as parent,
+    ):
+        replace_whole(parent, PARTIAL, _text_of(begun))
+
+
+def _text_of(manifest: RawManifest) -> bytes:
+    """Content of `raw.json`.
 
     A name that is not UTF-8 contains lone surrogates. JSON writes them as `\\udcXX`, which is
-    reversible. Raises PermanentError, TemporaryError.
+    reversible.
     """
     document = {
         "format": FORMAT,
@@ -184,15 +236,7 @@ def write_raw(cell_output: Path, manifest: RawManifest, file_name: str = RAW_MAN
         ),
         "files": [manifest.files[name].record() for name in sorted(manifest.files)],
     }
-    where = display(str(cell_output / file_name))
-    with (
-        translated(f"{where} cannot be written", own_output=True),
-        directory(cell_output) as parent,
-    ):
-        replace_whole(parent, file_name, (json.dumps(document, indent=1) + "\n").encode("ascii"))
-        if file_name == RAW_MANIFEST:
-            with suppress(FileNotFoundError):
-                os.unlink(PARTIAL, dir_fd=parent)
+    return (json.dumps(document, indent=1) + "\n").encode("ascii")
 
 
 def read_raw_data(

@@ -67,6 +67,7 @@ from hesiod_watch.runs.flags.attempts import (
     begin_attempt,
     end_attempt,
     end_dead_attempt,
+    require_attempt,
 )
 from hesiod_watch.runs.flags.attic import archive_flags
 from hesiod_watch.runs.flags.claims import (

@@ -42,7 +42,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from hesiod_watch.core.errors import FlagExists, FlagUnknown
+from hesiod_watch.core.errors import FlagExists, FlagUnknown, TemporaryError
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.core.records import record_in
@@ -172,6 +172,15 @@ def _is_there(pipeline: Pipeline, name: str, text: str | None) -> bool:
     if found.text != text:
         raise FlagExists(f"{pipeline / name}: another process has begun the next attempt")
     return True
+
+
+def require_attempt(pipeline: Pipeline, work: str, owner: Owner) -> None:
+    """Check that the owner's attempt is the one under way. Raises TemporaryError if not."""
+    if not _ours(pipeline, f"{work}.started", owner):
+        raise TemporaryError(
+            f"{pipeline / work}: another attempt has begun, or a person removed this one; this one"
+            " changes nothing any more"
+        )
 
 
 def end_attempt(

@@ -179,8 +179,10 @@ def line(record: Mapping[str, object] | Owner) -> bytes:
     )
 
 
-def publish(parent: int, name: str, body: bytes, fence: Fence | None = None) -> OSError | None:
-    """Create a file of ours whole, unless its name is taken.
+def publish(
+    parent: int, name: str, body: bytes, fence: Fence | None = None, *, replace: bool = False
+) -> OSError | None:
+    """Create a file of ours whole, unless its name is taken; with `replace`, take the name.
 
     Returns the error of the file system at the last step, if any. Raises OSError if an earlier step
     failed, and what `fence` raises.
@@ -192,9 +194,12 @@ def publish(parent: int, name: str, body: bytes, fence: Fence | None = None) -> 
         if fence:
             fence()
         try:
+            if replace:
+                os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+                return None
             os.link(temporary, name, src_dir_fd=parent, dst_dir_fd=parent, follow_symlinks=False)
         except OSError as refusal:
-            if refusal.errno not in _NO_LINKS:
+            if replace or refusal.errno not in _NO_LINKS:
                 return refusal
         else:
             return None
