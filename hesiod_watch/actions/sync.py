@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -39,6 +40,7 @@ from hesiod_watch.remote.sequencer.listing import UpstreamRun, list_upstream
 from hesiod_watch.rules import completeness
 from hesiod_watch.rules.plan import comparison_due
 from hesiod_watch.runs import flags, minknow
+from hesiod_watch.runs.identities import find_listed_copy
 from hesiod_watch.runs.observe import COPYING_FILE
 
 logger = logging.getLogger(__name__)
@@ -83,6 +85,11 @@ def _sync(job: Job, upstream: UpstreamSettings, location: str, fence: Callable[[
         aborted = flags.aborted(cell.stem)
         if job.stop_flag(cell) not in ("", aborted):
             raise TemporaryError(f"{job.run_dir.name}: stopped by a flag")
+        if why := _second_copy(job, cell):
+            job.log().line(f"{cell}: not copied: a second copy of a cell: {why}")
+            with suppress(FlagExists):
+                flags.create(job.pipeline, flags.second_copy(cell.stem), job.record(cell, why))
+            continue
         copied = _copy(job, upstream, location, cell)
         if copied.outcome != "done" and job.stop_flag(cell) == aborted:
             continue  # a person wanted this
@@ -113,6 +120,17 @@ def _wanted(job: Job, run: UpstreamRun) -> list[CellId]:
         ):
             wanted.append(cell)
     return wanted
+
+
+def _second_copy(job: Job, cell: CellId) -> str:
+    """Which cell this one is a second copy of; "" if it is the only one, or a person wants it."""
+    if flags.read_flags(job.pipeline).has(flags.wanted(cell.stem)):
+        return ""
+    try:
+        return find_listed_copy(job.config.output, job.run_dir, cell, register=True)
+    except OSError as error:
+        job.log().line(f"{cell}: not compared with the cells of other runs: {error}")
+        return ""
 
 
 def _copy(job: Job, upstream: UpstreamSettings, location: str, cell: CellId) -> CopyResult:

@@ -155,6 +155,20 @@ CELL_KINDS = (
         ),
     ),
     AttentionKind(
+        "second-copy",
+        PERSON,
+        "a cell on an upstream is a second copy of another one, and is not copied",
+        "not copied: a second copy of a cell: {why}",
+        (
+            Step(
+                "if the upstream's directory was renamed or copied: rename it back, or remove the"
+                " copy there"
+            ),
+            Step("if the other cell does not count, disregard it with `hesiod-watch abort`"),
+            Step("to have both", "hesiod-touch-atomic {wanted}"),
+        ),
+    ),
+    AttentionKind(
         "ingest-failed",
         PERSON,
         "the early ingest of a cell that is still being written has failed; it is tried again",

@@ -92,6 +92,8 @@ class Cell:
     flags: CellFlags = field(default_factory=CellFlags)
     # Counted for this snapshot, or read from `done` or `failed`; None: a flag already decides.
     completeness: Completeness | None = None
+    # Which cell this one, on its upstream, is a second copy of; "" if a person wants it, too.
+    copy_of: str = ""
     # Files by kind whose number nothing states, as the program recorded it in `synced`.
     unverified: Mapping[str, int] = field(default_factory=dict)
     # Arrival of the newest final_summary here, seconds since the epoch.

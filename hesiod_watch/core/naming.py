@@ -31,7 +31,19 @@ _RESERVED = frozenset({"pipeline", "rundata", "pipeline.log", "sync.log", "repor
 # Words that a cell's suffix must not contain. Otherwise the flag `{cell}.backup.done` could be the
 # flag `done` of a cell `{cell}.backup` that was basecalled again.
 _FLAG_WORDS = frozenset(
-    {"synced", "started", "done", "failed", "aborted", "stripped", "worker", "yielded", "died"}
+    {
+        "synced",
+        "started",
+        "done",
+        "failed",
+        "aborted",
+        "stripped",
+        "worker",
+        "yielded",
+        "died",
+        "wanted",
+        "second-copy",
+    }
     | {name for name, kind in ACTIONS.items() if kind.mode is not ActionMode.SHORT}
 )
 

@@ -45,6 +45,14 @@ def attention_of_cell(
         yield from _of_failed(snapshot, cell)
     elif snapshot.stop_flags(PROCESS) or not snapshot.adopted:
         return  # the flag of the run, or its missing upstream, is the cause
+    elif cell.copy_of:
+        yield _about(
+            "second-copy",
+            snapshot,
+            cell,
+            why=cell.copy_of,
+            wanted=_flag(snapshot, cell, "wanted"),
+        )
     elif stage is Stage.PROCESSING:
         yield from _of_claimed(snapshot, cell, policy, now)
     elif stage is Stage.READY:

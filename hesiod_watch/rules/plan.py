@@ -43,6 +43,7 @@ from hesiod_watch.rules.stages import (
     SETTLED,
     at,
     by_hand,
+    copy_words,
     digest_of_report,
     settled,
     stage_of,
@@ -151,7 +152,7 @@ def want_ingest(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
         or not type_of(snapshot, policy).process
     ):
         return
-    cells = at(snapshot, Stage.INCOMPLETE, Stage.PENDING)
+    cells = [cell for cell in at(snapshot, Stage.INCOMPLETE, Stage.PENDING) if not cell.copy_of]
     for cell in sorted(cells, key=lambda cell: (_last_ingest(cell, now), cell.id)):
         proven = cell.completeness and cell.completeness.proven
         if proven and snapshot.upstream == LOCAL and cell.unsettled_since is None:
@@ -172,7 +173,11 @@ def want_sync(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Act
         or snapshot.listed_at != snapshot.upstream
     ):
         return
-    missing = [cell for cell in at(snapshot, Stage.NEW, Stage.PENDING) if not _is_lost(cell)]
+    missing = [
+        cell
+        for cell in at(snapshot, Stage.NEW, Stage.PENDING)
+        if not (_is_lost(cell) or cell.copy_of)
+    ]
     last = snapshot.sync
     busy = type_of(snapshot, policy).process and at(snapshot, Stage.READY)
     if not missing or busy or under_way(last):
@@ -360,6 +365,8 @@ def _reason_to_wait(cell: Cell, policy: Policy, now: datetime) -> str:
                 "if you have checked that it is dead, say so with `hesiod-watch release`"
             )
         return pause_words(cell, policy, now)
+    elif cell.copy_of:
+        return f"{copy_words(cell)}; a person decides"
     elif stage is Stage.NEW and _is_lost(cell):
         return (
             "its data are missing here, and its flags prevent another copy; "

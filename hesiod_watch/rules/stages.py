@@ -75,9 +75,14 @@ def unverified(cell: Cell) -> str:
     return unverified_words(found)
 
 
+def copy_words(cell: Cell) -> str:
+    """Return why a cell of an upstream is not copied: it is a second copy; else ""."""
+    return f"not copied: a second copy of a cell: {cell.copy_of}" if cell.copy_of else ""
+
+
 def why_stage(cell: Cell) -> str:
     """Return one sentence about why a cell is at its stage."""
-    return _WHY_STAGE[stage_of(cell)](cell)
+    return copy_words(cell) or _WHY_STAGE[stage_of(cell)](cell)
 
 
 def status_of(snapshot: Snapshot) -> tuple[Status, str]:
@@ -128,6 +133,10 @@ def _status_of_work(snapshot: Snapshot, *, syncing: bool) -> tuple[Status, str]:
     if syncing:
         return Status.SYNCING, "a sync is under way"
     if sync_needed:
+        if copies := [cell for cell in sync_needed if cell.copy_of]:
+            more = len(sync_needed) - len(copies)
+            others = f"; {number_of(more, 'more cell')} to be fetched" if more else ""
+            return Status.SYNC_NEEDED, f"{copies[0].id}: {copy_words(copies[0])}{others}"
         return Status.SYNC_NEEDED, _cells(sync_needed, "to be fetched")
     if failed := at(snapshot, Stage.FAILED):
         return Status.FAILED, f"{_cells(failed, 'failed')}: {why_stage(failed[0])}"

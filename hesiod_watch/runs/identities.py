@@ -52,16 +52,19 @@ class CellPlace:
     def directory(self) -> Path:
         return self.run_dir / self.cell.library / self.cell.name
 
-    def counts(self, landing: Path) -> bool:
-        """Whether the cell is there, or was processed there, and is not aborted."""
+    def found(self, landing: Path | None) -> str:
+        """The place in words, if the cell is there or was processed there; "" if it is aborted."""
         try:
             listing = flags.read_flags(flags.Pipeline(OpenDirectory(self.run_dir, landing)))
         except (OSError, ValueError, PermanentError):
-            return False
+            return ""
         stem = self.cell.stem
         if listing.has(flags.aborted(stem)):
-            return False
-        return listing.has(flags.done(stem)) or self.directory.is_dir()
+            return ""
+        if not (listing.has(flags.done(stem)) or self.directory.is_dir()):
+            return ""
+        removed = listing.raw_removed(stem)
+        return f"{self} (its raw data were removed on purpose)" if removed else str(self)
 
 
 def find_second_copy(
@@ -94,17 +97,42 @@ def find_second_copy(
                     break
             if other is None or other == ours:
                 continue
-            if other.directory != ours.directory and other.counts(landing):
+            if other.directory != ours.directory and (found := other.found(landing)):
                 if set(acquisitions).isdisjoint(other.acquisitions) and all(
                     (acquisitions, other.acquisitions)
                 ):
                     continue  # another acquisition, whatever the names are
                 if what:
-                    return f"{other} is of the same {what}"
+                    return f"{found} is of the same {what}"
                 if _shares_file(other, landing, files):
-                    return f"{other} has the same flow cell, short id and files"
+                    return f"{found} has the same flow cell, short id and files"
                 continue
             _write(index, key, ours, replace=True)
+    return ""
+
+
+def find_listed_copy(
+    output_root: Path, run_dir: Path, cell: CellId, *, register: bool = False
+) -> str:
+    """Return which cell an upstream's cell is a second copy of; "" if it is the only one.
+
+    The listing of an upstream has names only, so flow cell and short id are the identity. They are
+    parts of the protocol run id and of its place. With `register`, the only one is added to the
+    index. Raises OSError if the index cannot be used.
+    """
+    parsed = naming.parse_cell(cell.name)
+    if parsed is None:
+        return ""
+    key, ours = _name_key(parsed), CellPlace(run_dir, cell)
+    place = output_root / MARKER_DIRECTORY / INDEX
+    with _opened_index(output_root) if register else directory(place) as index:
+        other = _read(index, key)
+        if other and (other.run_dir, other.cell.stem) == (run_dir, cell.stem):
+            return ""
+        if other and (found := other.found(None)):
+            return f"{found} has the same flow cell and short id"
+        if register:
+            _write(index, key, ours, replace=other is not None)
     return ""
 
 

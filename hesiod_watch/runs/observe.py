@@ -26,16 +26,19 @@ from hesiod_watch.core.model import (
     QuarantinedName,
     RunName,
     Snapshot,
+    Stage,
 )
 from hesiod_watch.core.ownership import Attempt, CellFlags, Progress
-from hesiod_watch.core.records import numbers_in, record_in, whole_number
+from hesiod_watch.core.records import numbers_in, record_in, whole_number, why_in
 from hesiod_watch.core.results import DoneRecord, VerificationRecord
 from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.rules import completeness
 from hesiod_watch.rules.liveness import Judge, under_way
 from hesiod_watch.rules.run_layout import RunContents, may_be_library
+from hesiod_watch.rules.stages import stage_of
 from hesiod_watch.runs import flags, minknow
 from hesiod_watch.runs.cell_directories import find_late_data
+from hesiod_watch.runs.identities import find_listed_copy
 from hesiod_watch.runs.report_digest import read_report_digest
 
 PROGRESS_FILE = ".progress.json"
@@ -116,8 +119,13 @@ def observe(
     run_type, type_problem = flags.read_type(pipeline)
     for stem in sorted(listing.stems - known.keys()):
         cell_flags = listing.cell(stem, judge)
-        cell_id = listed.get(stem) or CellId(_library_of(cell_flags), stem)
-        absent = _recorded(Cell(cell_id, present=False, upstream=stem in listed, flags=cell_flags))
+        copied = listing.has(flags.second_copy(stem))
+        if copied and listed_run and stem not in listed and cell_flags == CellFlags():
+            continue  # it was removed on the upstream
+        recorded = record_in(listing.text(flags.second_copy(stem)))
+        cell_id = listed.get(stem) or CellId(_library_of(cell_flags, recorded), stem)
+        upstream = stem in listed or (copied and not listed_run)
+        absent = _recorded(Cell(cell_id, present=False, upstream=upstream, flags=cell_flags))
         observed.append(_with_copies(absent, listing, judge, output) if cell_flags.done else absent)
     return replace(
         snapshot,
@@ -129,7 +137,13 @@ def observe(
         flags=_valid_run_flags(listing, observed, upstream_cells),
         flag_texts=listing.run_texts,
         cells=_with_upstream(
-            [_with_removal(cell, listing, judge) for cell in observed], upstream_cells
+            [
+                _with_second_copy(
+                    _with_removal(cell, listing, judge), listing, run_dir.path, output_root
+                )
+                for cell in observed
+            ],
+            upstream_cells,
         ),
         sync=sync,
         backup=listing.attempt(flags.BACKUP, judge),
@@ -169,6 +183,24 @@ def _with_upstream(here: list[Cell], upstream_cells: frozenset[CellId]) -> tuple
         Cell(cell, present=False, upstream=True) for cell in upstream_cells if cell.stem not in seen
     ]
     return tuple(sorted([*here, *absent], key=lambda cell: cell.id))
+
+
+def _with_second_copy(
+    cell: Cell, listing: flags.FlagListing, run_dir: Path, output_root: Path
+) -> Cell:
+    """Cell of an upstream, with what it is a second copy of, if a sync has found that."""
+    flag, stem = flags.second_copy(cell.id.stem), cell.id.stem
+    if (
+        not listing.has(flag)
+        or listing.has(flags.wanted(stem))
+        or stage_of(cell) not in (Stage.NEW, Stage.PENDING, Stage.INCOMPLETE)
+    ):
+        return cell
+    try:
+        copy_of = find_listed_copy(output_root, run_dir, cell.id)
+    except OSError:  # the index was deleted, and no other work has made it again yet
+        copy_of = why_in(listing.text(flag))
+    return replace(cell, copy_of=copy_of)
 
 
 @dataclass(frozen=True)
@@ -317,10 +349,11 @@ def _recorded(cell: Cell) -> Cell:
     return replace(cell, results=results, completeness=found)
 
 
-def _library_of(cell_flags: CellFlags) -> str:
+def _library_of(cell_flags: CellFlags, recorded: Mapping[str, object]) -> str:
     """Library of a cell without a directory, from its flags; "?" if no flag names it."""
-    for flag in (cell_flags.done, cell_flags.failed, cell_flags.aborted):
-        cell = flag.record.get("cell") if flag else None
+    made = (cell_flags.done, cell_flags.failed, cell_flags.aborted)
+    for record in (*(flag.record for flag in made if flag), recorded):
+        cell = record.get("cell")
         if isinstance(cell, str) and "/" in cell:
             library = cell.split("/", 1)[0]
             if not naming.library_problem(library):

@@ -100,7 +100,8 @@ def test_an_unreachable_host_does_not_affect_another(facility: Facility) -> None
     }
     for _ in steps:
         pass
-    facility.cell("gamma").write()
+    third = "20261122_2212_1C_PAW00003_2a2b3c4d"
+    facility.cell("gamma", third).write()
     facility.pair.hostb.down()
     try:
         polled = facility.run("-v", "poll", check=1)
@@ -110,7 +111,7 @@ def test_an_unreachable_host_does_not_affect_another(facility: Facility) -> None
     assert len(complaints) == 1
     assert "upstream hostb: " in complaints[0]
     assert f"Commencing sync of runs: {run_of('gamma')}\n" in polled.stderr
-    assert facility.processed(run_of("gamma"))
+    assert facility.processed(run_of("gamma"), third)
     assert {
         cell: stage for cell, stage in facility.stages().items() if "gamma" not in cell
     } == before

@@ -70,6 +70,8 @@ CELL_MEANINGS = {
     "failed": "processing needs a person",
     "aborted": "a person excluded this cell",
     "started": "claimed for processing",
+    "second-copy": "on the upstream, not copied: another cell is the same; the flag says which",
+    "wanted": "a person wants this second copy of a cell, too",
 }
 """Meaning of each other flag of a cell, by its name after the stem."""
 CLAIM_MEANINGS = {
@@ -109,8 +111,8 @@ _RUN_OVER = re.compile(r"(?:sync|backup|notify)\.over\.[0-9a-f]{12}")
 class ParsedFlagName:
     """Flag of a cell.
 
-    `fact` is synced, done, failed, aborted, started, worker, yielded, died, `{stage}.{end}` or
-    `{stage}.over.{key}`.
+    `fact` is synced, done, failed, aborted, second-copy, wanted, started, worker, yielded, died,
+    `{stage}.{end}` or `{stage}.over.{key}`.
     """
 
     stem: str
@@ -205,6 +207,14 @@ def is_prepared(name: str, stem: str) -> bool:
 
 def aborted(stem: str) -> str:
     return f"{stem}.aborted"
+
+
+def second_copy(stem: str) -> str:
+    return f"{stem}.second-copy"
+
+
+def wanted(stem: str) -> str:
+    return f"{stem}.wanted"
 
 
 def started(stem: str, epoch: int = 1) -> str:
