@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from sites import Site
+from younger_files import end_with_summaries
 
 from hesiod_watch.cli.simulator import SimulatedCell
 
@@ -47,6 +48,7 @@ def shared() -> Iterator[Site]:
         site.run("perform", "new-run", RUN)
         for directory, _, _ in os.walk(site.landing):
             Path(directory).chmod(0o777)
+        end_with_summaries(site.landing)
         yield site
 
 
