@@ -1,18 +1,27 @@
-"""Cells with damaged FASTQ: every damaged file is named, and the other reads are shown."""
+"""Cells with damaged FASTQ: every damaged file is named, and the other reads are shown.
+
+A damaged file that changed within the last minute is waited for. So the cells of all tests are
+damaged first and rest together. A test then renames a directory above, which leaves their files as
+old as they are.
+"""
 
 from __future__ import annotations
 
 import gzip
 import json
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sites import Site
+from sites import Site, eventually
+from younger_files import end_with_summaries
 
-pytestmark = pytest.mark.system
+from hesiod_watch.rules.settling import QUIET
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 RUN = "20261122_TEST_alpha"
 LIBRARY = "sample_A"
@@ -26,9 +35,9 @@ def text_of(barcode: str, number: int) -> bytes:
     return f"@{barcode}_{number}\nACGT\n+\n5555\n".encode()
 
 
-def write_cell(landing: Path, *, run: str = RUN, end: str = ".fastq") -> Path:
+def write_cell(landing: Path, end: str = ".fastq") -> Path:
     """Write a finished cell of three barcodes with four files of one read each."""
-    cell = landing / run / LIBRARY / CELL
+    cell = landing / RUN / LIBRARY / CELL
     for barcode in BARCODES:
         directory = cell / "fastq_pass" / barcode
         directory.mkdir(parents=True)
@@ -74,22 +83,62 @@ DAMAGED = (
 )
 
 
-def damage(cell: Path, end: str = ".fastq") -> dict[str, bytes]:
-    """Damage three files of two barcodes; return their former contents."""
-    former = {}
+def damage(cell: Path, end: str) -> None:
+    """Damage three files of two barcodes."""
     for name, how in zip(DAMAGED, (cut, zeros, cut), strict=True):
-        path = cell / f"{name}{end}"
-        former[f"{name}{end}"] = path.read_bytes()
-        how(path)
-    return former
+        how(cell / f"{name}{end}")
+
+
+HOSTILE: dict[str, Callable[[Path], Path]] = {
+    "quote": lambda cell: cell / "fastq_pass" / "a'b $(touch x).fastq",
+    "newline": lambda cell: cell / "fastq_pass" / "a\nb.fastq",
+    "dash": lambda cell: cell / "fastq_pass" / "-rf.fastq",
+}
+
+
+def write_hostile(landing: Path, place: Callable[[Path], Path]) -> None:
+    cell = landing / RUN / LIBRARY / CELL
+    (cell / "fastq_pass").mkdir(parents=True)
+    place(cell).write_bytes(b"@r\nAC")
+    (cell / "final_summary.txt").write_text("fastq_files_in_final_dest=1\n")
+
+
+Take = Callable[..., Path]
+"""Move a damaged cell into a directory; the kind is an end of names, or a key of HOSTILE."""
+
+
+@pytest.fixture(scope="module")
+def take(tmp_path_factory: pytest.TempPathFactory) -> Take:
+    """Damaged cells that have rested for a minute."""
+    root = tmp_path_factory.mktemp("rested")
+    kinds = {".fastq": 6, ".fastq.gz": 2} | dict.fromkeys(HOSTILE, 1)
+    shelf = {kind: [root / f"{kind}_{each}" for each in range(kinds[kind])] for kind in kinds}
+    for kind, places in shelf.items():
+        for place in places:
+            if kind in HOSTILE:
+                write_hostile(place, HOSTILE[kind])
+            else:
+                damage(write_cell(place, kind), kind)
+                end_with_summaries(place)
+    changed = time.time()
+    eventually(lambda: time.time() > changed + QUIET, "the files have rested", 2 * QUIET)
+
+    def taken(landing: Path, kind: str = ".fastq") -> Path:
+        (shelf[kind].pop() / RUN).rename(landing / RUN)
+        return landing / RUN / LIBRARY / CELL
+
+    return taken
 
 
 @pytest.mark.parametrize("end", [".fastq", ".fastq.gz"])
 @pytest.mark.parametrize("processes", [1, 3])
-def test_all_damaged_files_are_named_at_once(site: Site, end: str, processes: int) -> None:
+def test_all_damaged_files_are_named_at_once(
+    site: Site, take: Take, end: str, processes: int
+) -> None:
     """One attempt names every damaged file, and shows the reads of all other files."""
     site.configure(processing=f"processes: {processes}")
-    names = set(damage(write_cell(site.landing, end=end), end))
+    take(site.landing, end)
+    names = {f"{name}{end}" for name in DAMAGED}
     site.run("poll", check=1)
     record = json.loads(flag(site, "failed").read_text())
     assert set(record["damaged"]) == names
@@ -110,13 +159,14 @@ def test_all_damaged_files_are_named_at_once(site: Site, end: str, processes: in
     assert found == {"qc.json", "report.html"}
 
 
-def test_files_that_are_copied_again(site: Site) -> None:
+def test_files_that_are_copied_again(site: Site, take: Take) -> None:
     """After all damaged files are copied again, the cell has all its reads and no trace."""
-    cell = write_cell(site.landing)
-    former = damage(cell)
+    cell = take(site.landing)
     site.run("poll", check=1)
-    for name, data in former.items():
-        (cell / name).write_bytes(data)
+    for name in DAMAGED:
+        path = cell / f"{name}.fastq"
+        path.write_bytes(text_of(path.parent.name, int(path.stem.removeprefix("a_"))))
+    end_with_summaries(cell)
     site.run("retry", RUN, CELL, "--why", "copied again")
     site.run("poll")
     qc = qc_of(site)
@@ -141,11 +191,18 @@ def run_command(site: Site, command: str) -> None:
     subprocess.run(["sh", "-ec", command], check=True, env={**site.environ, "PATH": path})
 
 
-@pytest.mark.parametrize("upstream", [False, True])
-def test_the_offered_command_continues_without_the_files(site: Site, upstream: bool) -> None:
+@pytest.mark.parametrize(
+    "upstream",
+    [False, pytest.param(True, marks=pytest.mark.slow, id="copied from an upstream a moment ago")],
+)
+def test_the_offered_command_continues_without_the_files(
+    site: Site, take: Take, upstream: bool
+) -> None:
     """The command of `explain` works as it is printed, and the finished report names the files."""
     there = site.root / "there" if upstream else site.landing
-    names = set(damage(write_cell(there)))
+    names = {f"{name}.fastq" for name in DAMAGED}
+    there.mkdir(exist_ok=True)
+    take(there)
     if upstream:
         site.configure(more=f"upstreams: {{PROM: {{location: {there}}}}}\n")
     site.run("poll", check=1)
@@ -169,11 +226,10 @@ def test_the_offered_command_continues_without_the_files(site: Site, upstream: b
     site.run("verify", run, CELL)
 
 
-def test_damage_in_a_running_cell_withholds_no_other_numbers(site: Site) -> None:
+def test_damage_in_a_running_cell_withholds_no_other_numbers(site: Site, take: Take) -> None:
     """An ingest that meets a damaged file takes all other outputs, and shows their reads."""
-    cell = write_cell(site.landing)
+    cell = take(site.landing)
     (cell / "final_summary.txt").unlink()
-    cut(cell / f"{DAMAGED[0]}.fastq")
     site.run("perform", "new-run", RUN)
     done = site.run("perform", "ingest", RUN, NAME, check=1)
     assert f"{DAMAGED[0]}.fastq" in done.stderr
@@ -197,13 +253,17 @@ def test_a_file_that_disappears_is_named_in_the_finished_report(site: Site) -> N
     assert f"{DAMAGED[0]}.fastq" in (results(site) / "report.html").read_text()
 
 
-def test_former_results_stay(site: Site) -> None:
+def test_former_results_stay(site: Site, take: Take) -> None:
     """Finished results of an earlier processing are not replaced by those of a failed one."""
     cell = write_cell(site.landing)
     site.run("poll")
     before = {path.name: path.read_bytes() for path in results(site).iterdir() if path.is_file()}
     flag(site, "done").unlink()
-    cut(cell / f"{DAMAGED[0]}.fastq")
+    (site.root / "aside").mkdir()
+    (cell / "fastq_pass" / "barcode01").rename(site.root / "aside" / "barcode01")
+    damaged = take(site.root / "aside")
+    (damaged / "fastq_pass" / "barcode01").rename(cell / "fastq_pass" / "barcode01")
+    end_with_summaries(cell)
     site.run("retry", RUN, CELL, "--why", "again", check=None)
     site.run("poll", check=1)
     assert flag(site, "failed").exists()
@@ -211,26 +271,14 @@ def test_former_results_stay(site: Site) -> None:
         assert (results(site) / name).read_bytes() == before[name]
 
 
-HOSTILE: dict[str, Callable[[Path], Path]] = {
-    "quote": lambda cell: cell / "fastq_pass" / "a'b $(touch x).fastq",
-    "newline": lambda cell: cell / "fastq_pass" / "a\nb.fastq",
-    "dash": lambda cell: cell / "fastq_pass" / "-rf.fastq",
-}
-
-
-@pytest.mark.parametrize("place", HOSTILE.values(), ids=HOSTILE.keys())
-def test_hostile_names_are_harmless_in_the_command(
-    site: Site, place: Callable[[Path], Path]
-) -> None:
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_names_are_harmless_in_the_command(site: Site, take: Take, kind: str) -> None:
     """A name is quoted in the command, or the command does not contain it."""
-    cell = site.landing / RUN / LIBRARY / CELL
-    (cell / "fastq_pass").mkdir(parents=True)
-    place(cell).write_bytes(b"@r\nAC")
-    (cell / "final_summary.txt").write_text("fastq_files_in_final_dest=1\n")
+    damaged = HOSTILE[kind](take(site.landing, kind))
     site.run("poll", check=1)
     command = accept_command(site)
     assert "\n" not in command
     if command.startswith("mkdir"):
         run_command(site, command)
-        assert not place(cell).exists()
+        assert not damaged.exists()
         assert not list(site.root.rglob("x"))
