@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from minknow_cells import CELL, A, B, summary_text
 from sites import Site
+from younger_files import end_with_summaries
 
 pytestmark = pytest.mark.system
 
@@ -47,6 +48,7 @@ def test_a_doubled_file_is_no_substitute(site: Site) -> None:
     assert f"fastq_pass/{twin.name}" in words
     twin.unlink()
     fastq(cell, 2).write_text(lost)
+    end_with_summaries(cell)
     site.run("poll", check=None)
     assert flag(site, "done").exists()
 
@@ -61,6 +63,7 @@ def test_a_file_of_another_acquisition_is_no_substitute(site: Site) -> None:
     assert "_2)" in words
     assert fastq(cell, 2, B).name in words
     fastq(cell, 2, B).rename(fastq(cell, 2))
+    end_with_summaries(cell)
     site.run("poll", check=None)
     assert flag(site, "done").exists()
 
@@ -70,6 +73,7 @@ def test_equal_files_fail_until_mended(site: Site) -> None:
     cell = write_cell(site)
     lost = fastq(cell, 2).read_text()
     shutil.copy(fastq(cell, 3), fastq(cell, 2))
+    end_with_summaries(cell)
     site.run("poll", check=None)
     assert not flag(site, "done").exists()
     words = flag(site, "failed").read_text()
@@ -77,6 +81,7 @@ def test_equal_files_fail_until_mended(site: Site) -> None:
     assert fastq(cell, 2).name in words
     assert fastq(cell, 3).name in words
     fastq(cell, 2).write_text(lost)
+    end_with_summaries(cell)
     site.run("retry", RUN, f"{LIBRARY}/{CELL}", "--why", "mended")
     site.run("poll", check=None)
     assert flag(site, "done").exists()
@@ -86,6 +91,7 @@ def test_a_person_may_accept_equal_files(site: Site) -> None:
     """With a `synced` of a person the cell is processed, and every place says what is wrong."""
     cell = write_cell(site)
     shutil.copy(fastq(cell, 3), fastq(cell, 2))
+    end_with_summaries(cell)
     site.run("poll", check=None)
     site.run("retry", RUN, f"{LIBRARY}/{CELL}", "--why", "the file is lost")
     flag(site, "synced").touch()
