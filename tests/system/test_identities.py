@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from sites import Site
+from younger_files import end_with_summaries
 
 from hesiod_watch.cli.simulator import SimulatedCell
 
@@ -54,6 +55,7 @@ def test_a_second_copy_is_not_processed(
     place = site.landing / run / library / name
     place.parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(cell, place)
+    end_with_summaries(place)
     done = site.run("poll", check=1)
     assert f"{RUN} {LIBRARY}/{CELL}" in failed(site, run, name)
     assert name in done.stderr
@@ -75,6 +77,7 @@ def test_a_copy_counts_alone_after_the_first_was_removed(site: Site) -> None:
     place = site.landing / OTHER_RUN / LIBRARY / CELL
     place.parent.mkdir(parents=True)
     shutil.copytree(cell, place)
+    end_with_summaries(place)
     site.run("poll", check=1)
     site.run("abort", RUN, CELL, "--why", "the other copy is right")
     site.run("retry", OTHER_RUN, CELL, "--why", "the first one is aborted")
