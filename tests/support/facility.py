@@ -13,6 +13,7 @@ from pathlib import Path
 from sites import Site
 from sshd_pair import Pair
 from upstream_cells import tree
+from younger_files import end_with_summaries
 
 from hesiod_watch.cli.simulator import SimulatedCell
 
@@ -139,6 +140,7 @@ def assert_like_local(
     local = Site(local_root)
     local.configure(processing="ingest: false")
     shutil.copytree(source, local.landing / run / LIBRARY / cell, symlinks=True)
+    end_with_summaries(local.landing)
     local.run("poll")
     assert contents(local, run, cell)
     assert contents(facility, run, cell) == contents(local, run, cell)
