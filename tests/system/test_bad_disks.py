@@ -201,6 +201,9 @@ def test_unmounted_landing_area(site: Site, disks: Disks) -> None:
     with site.service():
         first.write()
         site.eventually((site.output / RUN / "report.html").exists, "the first run is reported")
+        site.eventually(
+            lambda: f"{CELL}.verify.done" in site.flags(RUN), "its raw data have been read"
+        )
         flags = site.flags(RUN)
         disks.unmount(site.landing, "--lazy")  # a worker may be about to end
         site.eventually(
