@@ -57,7 +57,7 @@ from hesiod_watch.rules.copies import (
     results_place,
 )
 from hesiod_watch.runs import flags
-from hesiod_watch.runs.observe import COPIES_FILE
+from hesiod_watch.runs.observe import COPIES_FILE, RAW_MANIFEST
 
 logger = logging.getLogger(__name__)
 
@@ -354,6 +354,8 @@ class _Verification:
         self, backup: BackupPlaceSettings, copy: CopyRecord, results: Entries, raw: RawManifest
     ) -> None:
         run = self.run.path.name
+        if not copy.raw:  # its raw.json may be younger than the copy, and describes no data there
+            results = {name: fact for name, fact in results.items() if name != RAW_MANIFEST}
         wanted = raw_wanted(
             raw.files, sources_of(self.cell_output), wanted=copy.raw, fastq=backup.fastq
         )

@@ -62,7 +62,9 @@ def call_poll(options: argparse.Namespace) -> int:
     runs = run_paths(config, options.runs) if options.runs else None
     problems = poll(config, runs=runs, stop=stop)
     for problem in problems:
-        print(f"hesiod-watch: {display(problem)}", file=sys.stderr)
+        # Most sentences are escaped already; a second time would change the commands in them.
+        shown = problem if problem.isprintable() else display(problem)
+        print(f"hesiod-watch: {shown}", file=sys.stderr)
     if stop.is_set():
         return 143
     return 1 if problems else 0

@@ -71,8 +71,11 @@ class Attention:
 
     def __str__(self) -> str:
         """One line for a log or a mail; the last part is the command that says more."""
-        more = f"; hesiod-watch explain {self.subject}" if self.run else ""
-        return f"{self.subject}: {self.sentence}{more}"
+        if not self.run:
+            return f"{self.subject}: {self.sentence}"
+        names = " ".join(quoted(name) for name in (self.run, self.cell) if name)
+        end_of_options = "-- " if self.run.startswith("-") else ""
+        return f"{self.subject}: {self.sentence}; hesiod-watch explain {end_of_options}{names}"
 
     def record(self) -> dict[str, object]:
         """Return it as a JSON object of `status --attention --json`."""

@@ -118,7 +118,9 @@ def _of_unfinished(
             yield from _quiet(snapshot, cell, found, policy, now)
     if last and last.outcome == "failed" and AttemptEnd.of(last).needs_person:
         since = time_of(AttemptEnd.of(last).ended)
-        yield _about("ingest-failed", snapshot, cell, since, why=last.why)
+        # The present count names a directory that cannot be read, also after its rights changed.
+        why = found.why if found and found.verdict is Verdict.UNREADABLE else last.why
+        yield _about("ingest-failed", snapshot, cell, since, why=why)
 
 
 def _quiet(

@@ -303,7 +303,10 @@ class Reconciler:
         """Everything that needs a person in the runs that were looked at, also failed actions."""
         found = [each for run_dir in sorted(self._attention) for each in self._attention[run_dir]]
         known = {(each.run, each.cell) for each in found}
+        of_host = lock_problems(self.config.landing, self.config.locks)
         for (run_dir, action, cell), failure in self._failures.items():
+            if failure.error in of_host:
+                continue  # every action has this one
             if failure.flagged and (run_dir.name, str(cell or "")) in known:
                 continue  # its flag says more
             refused = RefusedAction(

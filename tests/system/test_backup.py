@@ -412,6 +412,6 @@ def test_policy_for_raw_data(
     land(site)
     site.run("poll")
     assert raw(mounted).exists() is copied
-    assert (site.output / RUN / LIBRARY / CELL / "raw.json").exists() is copied
+    assert (site.output / RUN / LIBRARY / CELL / "raw.json").exists()
     assert record(site, f"{CELL}.backup.done")["copies"][0]["raw"] is copied
     site.run("verify", RUN, "--backup")

@@ -407,7 +407,8 @@ def test_bad_names_are_shown_and_left_alone(site: Site) -> None:
     (site.landing / RUN / "lib;rary" / OTHER).mkdir(parents=True)
     (site.landing / RUN / LIBRARY / OTHER).symlink_to(outside)
     (site.landing / "linked_run").symlink_to(site.landing / RUN)
-    site.run("poll")
+    polled = site.run("poll", check=1).stderr
+    assert "hesiod-watch explain -- $'-rf $(touch pwned)\\x0a'" in polled
     assert done(site)
     status = site.run("status").stdout
     assert "quarantined" in status
