@@ -334,7 +334,7 @@ def test_interrupting_the_command_ends_it_cleanly(tmp_path: Path) -> None:
             if "fastq_pass" in line:
                 process.send_signal(signal.SIGINT)
                 break
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=100)
     assert process.returncode == 130
     assert errors == "simulate: interrupted; unfinished cells stay as they are\n"
     (run,) = (tmp_path / "landing").iterdir()

@@ -111,7 +111,7 @@ Take = Callable[..., Path]
 def take(tmp_path_factory: pytest.TempPathFactory) -> Take:
     """Damaged cells that have rested for a minute."""
     root = tmp_path_factory.mktemp("rested")
-    kinds = {".fastq": 6, ".fastq.gz": 2} | dict.fromkeys(HOSTILE, 1)
+    kinds = {".fastq": 14, ".fastq.gz": 6} | dict.fromkeys(HOSTILE, 1)
     shelf = {kind: [root / f"{kind}_{each}" for each in range(kinds[kind])] for kind in kinds}
     for kind, places in shelf.items():
         for place in places:
