@@ -256,8 +256,10 @@ def _require_only_copy(job: Job, outputs: Sequence[Output], contents: CellConten
     except OSError as error:
         job.log().line(f"{cell}: not compared with the cells of other runs: {error}")
         return
+    if not why:
+        return
     listing = flags.read_flags(job.pipeline)
-    if why and not (listing.accepted(cell.stem) or listing.has(flags.wanted(cell.stem))):
+    if not (listing.accepted(cell.stem) or listing.has(flags.wanted(cell.stem))):
         synced = job.pipeline / flags.synced(cell.stem)
         raise PermanentError(
             f"it is a second copy of a cell: {why}; it is not processed twice. Remove one of them, "
