@@ -48,8 +48,8 @@ class DeniedPath:
 
 
 @dataclass(frozen=True, slots=True)
-class Watcher:
-    """Heartbeat of a process that looks at the landing area."""
+class Heartbeat:
+    """Last look at the landing area of a process that watches it."""
 
     who: str  # such as "the service on host1"
     last_look: datetime
@@ -72,7 +72,7 @@ class Circumstances:
     # Action → who holds the slots of this host; an action with a free slot is not in it.
     busy: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     backups: Mapping[str, str] = field(default_factory=dict)  # name → why it is missing
-    watchers: tuple[Watcher, ...] = ()
+    watchers: tuple[Heartbeat, ...] = ()
     # Of the run that is explained:
     upstream_configured: bool = True
     denied: tuple[DeniedPath, ...] = ()
