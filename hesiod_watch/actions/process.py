@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import shlex
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -83,6 +82,7 @@ from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.naming import display, is_output_file_name
 from hesiod_watch.core.ownership import Progress
 from hesiod_watch.core.results import DamageRecord, WorkRecord
+from hesiod_watch.core.text import quoted
 from hesiod_watch.core.times import BackOff
 from hesiod_watch.fastq.model import Output, Tally
 from hesiod_watch.host import process
@@ -260,11 +260,11 @@ def _require_only_copy(job: Job, outputs: Sequence[Output], contents: CellConten
         return
     listing = flags.read_flags(job.pipeline)
     if not (listing.accepted(cell.stem) or listing.has(flags.wanted(cell.stem))):
-        synced = job.pipeline / flags.synced(cell.stem)
+        wanted = quoted(str(job.pipeline / flags.wanted(cell.stem)))
         raise PermanentError(
             f"it is a second copy of a cell: {why}; it is not processed twice. Remove one of them, "
-            "or abort the other one, then retry. To have both: "
-            f"rm -f {shlex.quote(str(synced))} && touch {shlex.quote(str(synced))}, then retry"
+            "or abort the other one, then retry. "
+            f"To have both: hesiod-touch-atomic {wanted}, then retry"
         )
 
 

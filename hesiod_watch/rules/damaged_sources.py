@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 
 from hesiod_watch.core.model import LOCAL, Cell, Snapshot
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.results import DamageRecord
-from hesiod_watch.core.text import number_of
+from hesiod_watch.core.text import number_of, quoted
 
 REMOVED = "removed"
 """Directory in a cell's results for damaged files that a person takes out of the cell."""
@@ -53,9 +52,9 @@ def _commands_without(snapshot: Snapshot, cell: Cell, names: Sequence[str]) -> s
     """Return commands that set files aside and accept the cell; "" if a name cannot be typed."""
     if snapshot.output is None or any(display(name) != name for name in names):
         return ""
-    aside = shlex.quote(f"{snapshot.output}/{cell.id}/{REMOVED}")
-    landing = shlex.quote(f"{snapshot.path}/{cell.id}")
-    files = shlex.join(names)
+    aside = quoted(f"{snapshot.output}/{cell.id}/{REMOVED}")
+    landing = quoted(f"{snapshot.path}/{cell.id}")
+    files = " ".join(map(quoted, names))
     move = f"mkdir -p {aside} && (cd {landing} && cp -a --parents -t {aside} -- {files}"
     return f"{move} && rm -- {files}) && {_accept(snapshot, cell)}"
 
@@ -65,5 +64,5 @@ def _accept(snapshot: Snapshot, cell: Cell) -> str:
 
     The cell is flagged failed meanwhile, so no sync copies the files again.
     """
-    flag = shlex.quote(f"{snapshot.path}/pipeline/{cell.id.stem}.synced")
+    flag = quoted(f"{snapshot.path}/pipeline/{cell.id.stem}.synced")
     return f"rm -f {flag} && hesiod-touch-atomic {flag}"

@@ -8,12 +8,12 @@ remain after a library was renamed. Nothing here is removed by the program.
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 from hesiod_watch.core import naming
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.text import quoted
 from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.flags.output_owner import BACK_LINK, OWNER_FILE
@@ -56,7 +56,7 @@ def _orphaned_cells(output: Path, pipeline: flags.Pipeline) -> Iterator[str]:
             if cell in here:
                 now = f"{here[cell]}/{cell}"
                 step = f"if {display(str(output / now))} does not exist: "
-                step += shlex.join(("mv", place, display(str(output / now))))
+                step += f"mv {quoted(str(output / library / cell))} {quoted(str(output / now))}"
                 yield f"{place}: results of the cell that is now {display(now)}; {step}"
             elif cell not in done:
                 yield (

@@ -70,6 +70,23 @@ def test_a_second_copy_is_not_processed(
     assert site.stages()[f"{RUN}/{LIBRARY}/{CELL}"] == "processed"
 
 
+def test_the_flag_that_the_failure_names(site: Site) -> None:
+    """The command in the reason of the failure allows both cells."""
+    cell = write_cell(site)
+    site.run("poll")
+    place = site.landing / OTHER_RUN / LIBRARY / CELL
+    place.parent.mkdir(parents=True)
+    shutil.copytree(cell, place)
+    end_with_summaries(place)
+    site.run("poll", check=1)
+    wanted = site.landing / OTHER_RUN / "pipeline" / f"{CELL}.wanted"
+    assert f"hesiod-touch-atomic {wanted}, then retry" in failed(site, OTHER_RUN, CELL)
+    wanted.touch()
+    site.run("retry", OTHER_RUN, CELL, "--why", "both are wanted")
+    site.run("poll")
+    assert site.stages()[f"{OTHER_RUN}/{LIBRARY}/{CELL}"] == "processed"
+
+
 def test_a_copy_counts_alone_after_the_first_was_removed(site: Site) -> None:
     """When the first cell is aborted, the copy is processed after a retry."""
     cell = write_cell(site)
