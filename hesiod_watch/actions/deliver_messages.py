@@ -23,6 +23,7 @@ from hesiod_watch.core.messages import Channel, Delivery, TicketRequest
 from hesiod_watch.core.model import Snapshot, Status
 from hesiod_watch.core.queued_messages import Outbox, OutboxMessage
 from hesiod_watch.core.results import AttemptEnd, DeliveryFailure, DeliveryRecord
+from hesiod_watch.core.text import quoted
 from hesiod_watch.host.cooldown import known_outage, note_outage, outage_over
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.notify.registry import open_channels
@@ -137,10 +138,8 @@ class _Recipient:
         """Deliver one message and record that. Raises the errors of the channel."""
         pipeline = self.job.pipeline
         if message.problem:
-            mark = f"{message.number:04d}.{self.name}.delivered"
-            raise PermanentError(
-                f"{message.problem}; or pass it over: touch {pipeline}/messages/{mark}"
-            )
+            mark = pipeline / f"messages/{message.number:04d}.{self.name}.delivered"
+            raise PermanentError(f"{message.problem}; or pass it over: touch {quoted(str(mark))}")
         known, problem = flags.read_ticket(pipeline) if self.name == TRACKER else (None, "")
         if problem:
             raise PermanentError(problem)

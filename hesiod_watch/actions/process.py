@@ -440,5 +440,5 @@ def _record_failure(job: Job, error: Exception) -> None:
     else:
         job.log().line(
             f"{cell}: failed: {why}; after fixing the cause: "
-            f"hesiod-watch retry {job.run_dir.name} {cell}"
+            f"hesiod-watch retry {quoted(job.run_dir.name)} {quoted(str(cell))}"
         )

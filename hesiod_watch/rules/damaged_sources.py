@@ -25,8 +25,8 @@ def steps(snapshot: Snapshot, cell: Cell) -> Iterator[str]:
     found = damaged_sources(cell)
     if not found.damaged:
         return
-    run, landing = snapshot.run, f"{snapshot.path}/{cell.id}"
-    retry = f"hesiod-watch retry {run} {cell.id} --why …"
+    landing = f"{snapshot.path}/{cell.id}"
+    retry = f"hesiod-watch retry {quoted(snapshot.run)} {quoted(str(cell.id))} --why …"
     named = ", ".join(display(name) for name in found.damaged[:SHOWN])
     more = (found.damaged_files or len(found.damaged)) - len(found.damaged[:SHOWN])
     if more > 0:

@@ -10,7 +10,7 @@ from hesiod_watch.core.cell_contents import LateData, Verdict
 from hesiod_watch.core.model import Cell, Snapshot
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.results import StripRecord
-from hesiod_watch.core.text import number_of
+from hesiod_watch.core.text import number_of, quoted
 
 _SHOWN = 3  # directories in a sentence
 
@@ -45,7 +45,7 @@ def late_step(snapshot: Snapshot, cell: Cell) -> str:
     late = cell.late_data
     if late is None or not late_words(cell):
         return ""
-    retry = f"hesiod-watch retry {snapshot.run} {cell.id} --why …"
+    retry = f"hesiod-watch retry {quoted(snapshot.run)} {quoted(str(cell.id))} --why …"
     if raw_removed(snapshot, cell):
         return (
             "process the new data: bring back the raw data that were removed from here, remove the "
@@ -64,6 +64,6 @@ def late_step(snapshot: Snapshot, cell: Cell) -> str:
         return (
             f"process the cell again, with the new data: {retry}; "
             f"then, because its counts do not agree ({found.why}), accept them: "
-            f"hesiod-touch-atomic {flag}"
+            f"hesiod-touch-atomic {quoted(flag)}"
         )
     return f"process the cell again, with the new data: {retry}"

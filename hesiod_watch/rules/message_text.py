@@ -14,7 +14,7 @@ from hesiod_watch.core.model import Cell, Snapshot, Stage
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Flag
 from hesiod_watch.core.results import DoneRecord
-from hesiod_watch.core.text import number_of
+from hesiod_watch.core.text import number_of, quoted
 from hesiod_watch.rules.cell_attention import overdue_attention
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
 from hesiod_watch.rules.events import CELL_OVERDUE, CELL_OVERDUE_ENDED, Event
@@ -138,7 +138,7 @@ def _cell_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterato
     yield f"{_named(event)} needs a person: {_why(cell.flags.failed if cell else None)}"
     yield (
         "After fixing the cause:\n"
-        f"    hesiod-watch retry {display(snapshot.run)} {display(str(event.cell))} --why TEXT\n"
+        f"    hesiod-watch retry {quoted(snapshot.run)} {quoted(str(event.cell))} --why TEXT\n"
         "hesiod-watch has not changed its data; other cells are processed as usual."
     )
 
@@ -216,7 +216,7 @@ def _damaged(event: Event, wrong: str) -> str:
         "Nothing of this cell is deleted anywhere while this is so."
         " Copy the named files again from the sequencer."
         " docs/backup.md says how to renew the copies. After fixing the cause:\n"
-        f"    hesiod-watch verify {display(event.run)} {display(str(event.cell))} --backup"
+        f"    hesiod-watch verify {quoted(event.run)} {quoted(str(event.cell))} --backup"
     ).lstrip("\n")
 
 

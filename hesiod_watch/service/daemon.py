@@ -25,6 +25,7 @@ from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import ListedRun
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.queued_messages import Outbox
+from hesiod_watch.core.text import quoted
 from hesiod_watch.host.cooldown import first_today
 from hesiod_watch.host.locks import lock_problems
 from hesiod_watch.host.sdnotify import SystemdNotifier
@@ -186,9 +187,10 @@ class Engine:
             # Failures of other actions are among the reconciler's problems.
             if ended.code != 0 and ended.action.kind.mode is ActionMode.CLAIMED:
                 where = f"{ended.action.run} {ended.action.cell}"
+                names = f"{quoted(ended.action.run)} {quoted(str(ended.action.cell))}"
                 self.failed[where] = (
                     f"{where}: processing ended with code {ended.code}; "
-                    f"hesiod-watch explain {where}"
+                    f"hesiod-watch explain {names}"
                 )
             self.reconciler.ended(ended)
             # Runs that wait for this worker come before the run that had it and may need it again.

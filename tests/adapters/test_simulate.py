@@ -319,7 +319,9 @@ def test_interrupting_the_command_ends_it_cleanly(tmp_path: Path) -> None:
     No temporary files remain, and the cell is unfinished.
     """
     program = (
-        "import argparse, sys; from hesiod_watch.cli import simulator as simulate;"
+        "import argparse, signal, sys; from hesiod_watch.cli import simulator as simulate;"
+        # A test that runs in the background of a shell inherits that the signal is ignored.
+        " signal.signal(signal.SIGINT, signal.default_int_handler);"
         " parser = argparse.ArgumentParser();"
         " simulate.add_arguments(parser); sys.exit(simulate.run(parser.parse_args()))"
     )
@@ -334,7 +336,7 @@ def test_interrupting_the_command_ends_it_cleanly(tmp_path: Path) -> None:
             if "fastq_pass" in line:
                 process.send_signal(signal.SIGINT)
                 break
-        _, errors = process.communicate(timeout=100)
+        _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert errors == "simulate: interrupted; unfinished cells stay as they are\n"
     (run,) = (tmp_path / "landing").iterdir()

@@ -16,7 +16,7 @@ from hesiod_watch.core.file_entry import FileEntry, is_inside
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.records import whole_number
-from hesiod_watch.core.text import number_of
+from hesiod_watch.core.text import number_of, quoted
 from hesiod_watch.fastq.model import Piece
 from hesiod_watch.fastq.readback import reread
 from hesiod_watch.host.files import OpenDirectory
@@ -63,7 +63,8 @@ def new_data_in(run: OpenDirectory, cell: CellId, cell_output: Path, extra: Sequ
     `extra`: the files that raw.json does not name.
     """
     if late := find_late_data(run.open(cell.library, cell.name), cell_output):
-        return f"{said(late)}; hesiod-watch explain {run.path.name} {cell}"
+        names = f"{quoted(run.path.name)} {quoted(str(cell))}"
+        return f"{said(late)}; hesiod-watch explain {names}"
     if not extra:
         return ""
     names = ", ".join(display(name) for name in extra[:3]) + (", …" if len(extra) > 3 else "")
