@@ -27,7 +27,13 @@ from hesiod_watch.core.cell_contents import FinalSummary
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.model import CellId, CellName
 from hesiod_watch.core.records import record_in, texts_in
-from hesiod_watch.host.files import TEMPORARY, OpenDirectory, directory, replace_whole
+from hesiod_watch.host.files import (
+    TEMPORARY,
+    OpenDirectory,
+    directory,
+    open_directory,
+    replace_whole,
+)
 from hesiod_watch.runs import flags, minknow
 from hesiod_watch.runs.areas import MARKER_DIRECTORY
 from hesiod_watch.runs.flags.flag_files import publish, read
@@ -155,24 +161,29 @@ def _shares_file(other: CellPlace, landing: Path, files: Collection[tuple[str, i
 @contextmanager
 def _opened_index(output_root: Path) -> Iterator[int]:
     """Open the directory of the index; it is made and filled if it is missing. Raises OSError."""
-    place = output_root / MARKER_DIRECTORY
+    place = output_root / MARKER_DIRECTORY / INDEX
     try:
-        with directory(place / INDEX) as index:
-            yield index
-            return
+        index = open_directory(place)
     except FileNotFoundError:
-        pass
+        _make_index(output_root)
+        index = open_directory(place)
+    try:
+        yield index
+    finally:
+        os.close(index)
+
+
+def _make_index(output_root: Path) -> None:
+    place = output_root / MARKER_DIRECTORY
     with directory(place) as parent:
         hidden = TEMPORARY + secrets.token_hex(16)
         os.mkdir(hidden, dir_fd=parent)
         with directory(hidden, parent) as index:
             for key, found in _known_results(output_root):
                 _write(index, key, found)
-        with suppress(FileExistsError, OSError):  # another process was first
+        with suppress(OSError):  # another process was first
             os.rename(hidden, INDEX, src_dir_fd=parent, dst_dir_fd=parent)
         shutil.rmtree(place / hidden, ignore_errors=True)
-        with directory(INDEX, parent) as index:
-            yield index
 
 
 def _known_results(output_root: Path) -> Iterator[tuple[str, CellPlace]]:
