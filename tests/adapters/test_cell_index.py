@@ -13,6 +13,7 @@ from hesiod_watch.core.model import CellId
 from hesiod_watch.runs.identities import find_second_copy
 
 CELL = CellId("lib", "20190710_1723_2-A5-D5_PAD38578_c6ded78b")
+OTHER = CellId("lib", "20190711_1723_2-A5-D5_PAD38579_c6ded78c")
 
 
 def test_an_index_that_is_deleted_while_it_is_used(
@@ -24,6 +25,7 @@ def test_an_index_that_is_deleted_while_it_is_used(
     run.mkdir(parents=True)
     index = output / ".hesiod-watch" / "cells"
     index.parent.mkdir(parents=True)
+    assert find_second_copy(output, landing, run, OTHER, [], []) == ""
     link = os.link
 
     def deleting(*arguments: Any, **options: Any) -> None:
