@@ -54,6 +54,11 @@ def landed(facility: Facility, run: str = RUN, cell: str = CELL) -> Path:
     return facility.landing / run / LIBRARY / cell
 
 
+def own_cell(number: int) -> str:
+    """Name of a cell with a flow cell and a short id of its own."""
+    return f"20261122_22{number:02d}_1A_PAW{number:05d}_{number:08x}"
+
+
 def arrived_of_big(facility: Facility) -> int:
     """Bytes of the big file that have arrived, under any name."""
     found = landed(facility).glob("other_reports/**/*big.bin*")
@@ -122,8 +127,10 @@ def test_three_of_ten_runs_are_not_copied(facility: Facility, tmp_path: Path) ->
     program.chmod(0o755)
     facility.reach(rsync=[str(program), "{options}", "{source}", "{destination}"])
     good = [f"good{number}" for number in range(7)]
-    for experiment in ("a_aborted", "a_fails", "a_hangs", *good):
-        facility.cell(experiment, reads=5).write()
+    bad = ("a_aborted", "a_fails", "a_hangs")
+    cells = {experiment: own_cell(number) for number, experiment in enumerate((*bad, *good))}
+    for experiment, cell in cells.items():
+        facility.cell(experiment, cell, reads=5).write()
     for experiment in ("a_aborted", "a_fails"):
         run_dir = facility.landing / run_of(experiment)
         run_dir.mkdir()
@@ -133,15 +140,16 @@ def test_three_of_ten_runs_are_not_copied(facility: Facility, tmp_path: Path) ->
     facility.run("abort", run_of("a_aborted"), "--why", "not wanted")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    landed(facility, run_of("a_fails")).mkdir(parents=True)
-    (landed(facility, run_of("a_fails")) / "fastq_pass").symlink_to(elsewhere)
+    failing = landed(facility, run_of("a_fails"), cells["a_fails"])
+    failing.mkdir(parents=True)
+    (failing / "fastq_pass").symlink_to(elsewhere)
     errors = facility.run("poll", check=1).stderr.splitlines()
-    assert [facility.processed(run_of(experiment)) for experiment in good] == [True] * 7
+    assert [facility.processed(run_of(each), cells[each]) for each in good] == [True] * 7
     assert not [
         path for path in facility.landing.glob("*/pipeline/*.synced") if "good" not in str(path)
     ]
     assert list(elsewhere.iterdir()) == []
-    assert not landed(facility, run_of("a_aborted")).exists()
+    assert not landed(facility, run_of("a_aborted"), cells["a_aborted"]).exists()
     for experiment in ("a_fails", "a_hangs"):
         assert "sync.failed" in facility.flags(run_of(experiment))
         assert any(run_of(experiment) in line for line in errors)
@@ -274,7 +282,9 @@ def test_many_at_once_copy_and_process_once(facility: Facility) -> None:
     facility.write("upstream_interval: 0.5s")
     experiments = ["alpha", "beta", "gamma"]
     cells = [
-        facility.cell(experiment, cell) for experiment in experiments for cell in (CELL, OTHER)
+        facility.cell(experiment, own_cell(2 * number + each))
+        for number, experiment in enumerate(experiments)
+        for each in range(2)
     ]
     for cell in cells:
         cell.write()
