@@ -140,6 +140,7 @@ class World:
         named = {entry["name"] for entry in json.loads(text)["files"]} | {"manifest.json"}
         assert {name for name in self.published() if not name.startswith(SUPERSEDED)} == named
         assert not list(self.pipeline.glob(".*"))
+        assert not list(self.output.glob(".ingest*"))
 
 
 class Gate:
