@@ -159,7 +159,16 @@ def warn_about_areas(config: Config) -> None:
         locks_missing(config.landing, config.locks),
     ):
         if problem:
-            print(f"hesiod-watch: {display(problem)}", file=sys.stderr)
+            print_problem(problem)
+
+
+def print_problem(problem: str) -> None:
+    """Print a sentence on standard error.
+
+    Most sentences are escaped already; a second time would change the commands in them.
+    """
+    shown = problem if problem.isprintable() else display(problem)
+    print(f"hesiod-watch: {shown}", file=sys.stderr)
 
 
 def open_run(config: Config, run_dir: Path) -> OpenDirectory:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 
-from hesiod_watch.cli.common import config_of
+from hesiod_watch.cli.common import config_of, print_problem
 from hesiod_watch.core.errors import UsageError
 from hesiod_watch.core.naming import display
 
@@ -45,5 +44,5 @@ def call_list_upstream(options: argparse.Namespace) -> int:
         for cell in sorted(listed_run.cells):
             print(f"{place.name}\t{listed_run.location}\t{cell}")
     for problem in seen.problems:
-        print(f"hesiod-watch: {display(problem)}", file=sys.stderr)
+        print_problem(problem)
     return AGAIN if any(listing.problem for listing in seen.listings) else 0

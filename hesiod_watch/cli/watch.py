@@ -6,13 +6,11 @@ import argparse
 import logging
 import os
 import signal
-import sys
 import threading
 from types import FrameType
 
-from hesiod_watch.cli.common import add_run_argument, config_of, run_paths
+from hesiod_watch.cli.common import add_run_argument, config_of, print_problem, run_paths
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.core.naming import display
 from hesiod_watch.host.sdnotify import SystemdNotifier
 
 logger = logging.getLogger(__name__)
@@ -62,9 +60,7 @@ def call_poll(options: argparse.Namespace) -> int:
     runs = run_paths(config, options.runs) if options.runs else None
     problems = poll(config, runs=runs, stop=stop)
     for problem in problems:
-        # Most sentences are escaped already; a second time would change the commands in them.
-        shown = problem if problem.isprintable() else display(problem)
-        print(f"hesiod-watch: {shown}", file=sys.stderr)
+        print_problem(problem)
     if stop.is_set():
         return 143
     return 1 if problems else 0
