@@ -15,7 +15,6 @@ import os
 import quopri
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import tempfile
@@ -29,6 +28,7 @@ from typing import Any
 
 import httpx2
 import rt.rest2
+from ports import free_port
 from sites import eventually
 
 SERVER = Path("/usr/share/request-tracker5/libexec/rt-server")
@@ -89,8 +89,7 @@ class RtServer:
         self._database = directory / "rt.sqlite"
         self._template = directory / "template.sqlite"
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/REST/2.0/"
         for name in ("mason", "session", "mail"):
             (directory / name).mkdir()
