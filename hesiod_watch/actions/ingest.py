@@ -27,7 +27,7 @@ from hesiod_watch.actions.attempt import attempt_at
 from hesiod_watch.actions.outputs.ingest_dir import (
     follow_renamed_library,
     open_ingest,
-    remove_ingest_dir,
+    remove_if_done,
 )
 from hesiod_watch.actions.outputs.progress import ProgressReporter
 from hesiod_watch.actions.outputs.publication import own_directory
@@ -44,7 +44,7 @@ from hesiod_watch.actions.outputs.unfinished import (
     unfinished_files,
 )
 from hesiod_watch.core.cell_contents import CellContents
-from hesiod_watch.core.errors import BadSource, HesiodError
+from hesiod_watch.core.errors import BadSource
 from hesiod_watch.core.ownership import Progress
 from hesiod_watch.core.records import loads
 from hesiod_watch.core.results import WorkRecord
@@ -69,16 +69,8 @@ def perform(job: Job) -> Outcome:
         try:
             _ingest(job)
         finally:
-            _remove_if_done(job)
+            remove_if_done(job)
     return "done"
-
-
-def _remove_if_done(job: Job) -> None:
-    """Remove the growing outputs of a cell that was processed while this attempt was stopped."""
-    cell = job.the_cell
-    with suppress(HesiodError, OSError):
-        if job.pipeline.has(flags.done(cell.stem)):
-            remove_ingest_dir(job.output / cell.library / cell.name, job.owner, job.judge)
 
 
 def _ingest(job: Job) -> None:

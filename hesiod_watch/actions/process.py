@@ -45,7 +45,7 @@ from hesiod_watch.actions.outputs.ingest_dir import (
     hand_over,
     ingest_files,
     open_ingest,
-    remove_ingest_dir,
+    remove_if_done,
 )
 from hesiod_watch.actions.outputs.progress import ProgressReporter
 from hesiod_watch.actions.outputs.publication import (
@@ -130,6 +130,8 @@ def perform(job: Job) -> Outcome:
         # Includes unforeseen errors: these are bugs, and the cell must not be retried for ever.
         _record_failure(job, error)
         raise
+    finally:
+        remove_if_done(job)
     log.line(f"{cell}: done: {results.sentence}")
     return "done"
 
@@ -204,7 +206,6 @@ def _process(job: Job) -> CellResults:
         require_published(results, published, cell_output)
         record = results.record(job.owner).record()
         flags.create(job.pipeline, flags.done(cell.stem), record, fence=lambda: _may_end(job))
-    remove_ingest_dir(cell_output, job.owner, job.judge)
     reporter.end()
     return results
 

@@ -1,7 +1,8 @@
 """verify: read all copies of a processed cell again, here and at backups, and report damage.
 
 Results are compared with `manifest.json`, raw data in the landing area with `raw.json`, and every
-copy on a backup with both. This action repairs nothing. Damage is recorded in
+copy on a backup with both. This action repairs nothing, and removes only the growing outputs that
+an overtaken attempt has left beside the results. Damage is recorded in
 `{cell}.verify.failed`, which prevents every deletion until a later attempt finds all copies intact.
 
 A place that cannot be reached is not damaged: the attempt is retried, and the damage that an
@@ -19,6 +20,7 @@ from pathlib import Path
 from hesiod_watch.actions import Job, Outcome
 from hesiod_watch.actions.attempt import attempt_at
 from hesiod_watch.actions.outputs.check import verify_cell
+from hesiod_watch.actions.outputs.ingest_dir import remove_if_done
 from hesiod_watch.actions.outputs.progress import ProgressReporter
 from hesiod_watch.actions.outputs.source_check import changed_sources, new_data_in
 from hesiod_watch.config import BackupPlaceSettings, Config
@@ -120,7 +122,7 @@ def verify_and_record(
     log: RunLog | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> VerificationResult:
-    """Read every copy, in an attempt of its own.
+    """Read every copy, in an attempt of its own; remove what an overtaken attempt has left.
 
     Raises FlagExists while another attempt is under way, HesiodError.
     """
@@ -154,6 +156,7 @@ def verify_and_record(
         )
         attempt.failed = bool(found.problems or found.unread)
         attempt.reason = "; ".join([*found.problems[:1], *found.unread])[:LONGEST]
+    remove_if_done(job)
     return found
 
 

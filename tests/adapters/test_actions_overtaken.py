@@ -22,6 +22,7 @@ from open_runs import pipeline_at
 from hesiod_watch import actions
 from hesiod_watch.actions import Job, Outcome
 from hesiod_watch.actions.outputs.check import verify_cell
+from hesiod_watch.actions.outputs.ingest_dir import open_ingest
 from hesiod_watch.actions.outputs.publication import SUPERSEDED
 from hesiod_watch.cli.simulator import SimulatedCell
 from hesiod_watch.config import BackupPlaceSettings, Config
@@ -30,7 +31,7 @@ from hesiod_watch.core.model import CellId
 from hesiod_watch.host import process
 from hesiod_watch.report.cell import render_cell
 from hesiod_watch.runs import flags
-from hesiod_watch.runs.observe import INGEST_FILE
+from hesiod_watch.runs.observe import INGEST_DIRECTORY, INGEST_FILE
 
 RUN = "20261122_TEST_alpha"
 CELL = CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")
@@ -250,6 +251,7 @@ def test_an_overtaken_ingest_changes_no_result(
     """
     world = World(tmp_path)
     (world.pipeline / flags.synced(CELL.stem)).unlink()
+    world.output.mkdir(parents=True)
     job = world.job("ingest")
     job = replace(job, owner=replace(job.owner, host="a", machine_id="other", boot_id="other"))
     stopped, awake = threading.Event(), threading.Event()
@@ -577,3 +579,26 @@ def test_a_manifest_that_done_does_not_name(tmp_path: Path) -> None:
         actions.perform(world.job("verify"))
     with pytest.raises(PermanentError, match="not the one that its flag done names"):
         actions.perform(replace(world.job("backup"), config=with_a_backup(world)))
+
+
+@pytest.mark.parametrize(
+    ("owner", "stays"),
+    [
+        pytest.param({"pid": 1 << 30}, False, id="killed"),
+        pytest.param({"host": "elsewhere", "machine_id": "other"}, True, id="not to be judged"),
+    ],
+)
+def test_outputs_left_by_an_overtaken_worker(
+    owner: dict[str, Any], stays: bool, tmp_path: Path
+) -> None:
+    """Growing outputs beside results go with the next verification if their writer is dead."""
+    world = World(tmp_path)
+    world.output.mkdir(parents=True)
+    job = world.job("ingest")
+    open_ingest(replace(job, owner=replace(job.owner, **owner)), world.output)  # never closed
+    left, growing = tmp_path / "left", world.output / INGEST_DIRECTORY
+    growing.rename(left)
+    world.attempt()
+    left.rename(growing)
+    assert actions.perform(world.job("verify")) == "done"
+    assert growing.exists() is stays

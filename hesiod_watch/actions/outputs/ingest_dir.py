@@ -20,6 +20,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from hesiod_watch.actions import Job
+from hesiod_watch.core.errors import HesiodError
 from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.fastq.ingest import Ingest
@@ -74,11 +75,18 @@ def ingest_files(cell_output: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
-def remove_ingest_dir(cell_output: Path, owner: Owner, judge: Judge) -> None:
-    """Remove every directory of growing outputs that has no writer any more."""
-    for directory in _directories(cell_output):
-        if _is_abandoned(directory, owner, judge)[0]:
-            shutil.rmtree(directory, ignore_errors=True)
+def remove_if_done(job: Job) -> None:
+    """Remove the growing outputs that have no writer any more, if the cell was processed.
+
+    Every attempt calls this at its end: one that was overtaken may have made them again.
+    """
+    cell = job.the_cell
+    with suppress(HesiodError, OSError):
+        if not job.pipeline.has(flags.done(cell.stem)):
+            return
+        for directory in _directories(job.output / cell.library / cell.name):
+            if _is_abandoned(directory, job.owner, job.judge)[0]:
+                shutil.rmtree(directory, ignore_errors=True)
 
 
 def forget(cell_output: Path) -> None:
