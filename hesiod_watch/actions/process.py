@@ -22,7 +22,7 @@ So the time from the last file to `.done` depends on the remaining work, not on 
 cell. If the process is killed, the next attempt continues from the journal.
 
 Temporary problems (a full disk, an absent file system, a damaged file that changed within the last
-minute) are waited for here, under the claim.
+minute) are waited for here, under the claim (`patience`).
 Problems that need a person (missing rights, a file in the place of a directory) become `.failed`.
 """
 
@@ -31,12 +31,10 @@ from __future__ import annotations
 import errno
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from hesiod_watch.actions import Job, Outcome, command_of
 from hesiod_watch.actions.attempt import attempt_at
@@ -70,6 +68,7 @@ from hesiod_watch.actions.outputs.unfinished import (
     removed_sources,
     unfinished_files,
 )
+from hesiod_watch.actions.patience import Patience
 from hesiod_watch.core.cell_contents import CellContents, Completeness, NamedFiles
 from hesiod_watch.core.errors import (
     BadSource,
@@ -80,10 +79,9 @@ from hesiod_watch.core.errors import (
 )
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.naming import display, is_output_file_name
-from hesiod_watch.core.ownership import Progress
+from hesiod_watch.core.ownership import Progress, Wait
 from hesiod_watch.core.results import DamageRecord, WorkRecord
 from hesiod_watch.core.text import quoted
-from hesiod_watch.core.times import BackOff
 from hesiod_watch.fastq.model import Output, Tally
 from hesiod_watch.host import process
 from hesiod_watch.host.process import iso_now
@@ -97,10 +95,6 @@ from hesiod_watch.runs.observe import PROGRESS_FILE
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-PATIENCE = BackOff(timedelta(seconds=1), timedelta(minutes=5))
-"""Waits before retrying after a temporary error, which may set a shorter limit of its own."""
 INGEST_CHECK_INTERVAL = 0.05
 """Seconds between two checks whether an ingest attempt of this host has ended."""
 DISTANT_CHECK_INTERVAL = 1.0
@@ -119,10 +113,11 @@ def perform(job: Job) -> Outcome:
     log = job.log()
     log.command(command_of(job))
     flags.record_worker(job.pipeline, cell.stem, job.owner)
+    patience = Patience(job, lambda: _still_ours(job))
     try:
         with ExitStack() as only_writer:
-            _patiently(job, lambda: _wait_for_ingest(job, only_writer))
-            results = _patiently(job, lambda: _process(job))
+            patience.retry(lambda: _wait_for_ingest(job, only_writer))
+            results = patience.retry(lambda: _process(job))
     except _Superseded as error:
         log.line(f"{cell}: {error}; attempt {job.owner.epoch} stops")
         return "nothing"
@@ -297,7 +292,7 @@ def _wait_for_ingest(job: Job, only_writer: ExitStack) -> None:
         except FlagExists as error:
             last = flags.read_flags(job.pipeline).attempt(work, job.judge)
             _still_ours(job)  # an overtaken attempt need not wait
-            reporter.say(Progress("waiting", note=f"for the ingest attempt under way ({error})"))
+            reporter.say(Progress(Wait.FOR_INGEST, note=str(error)))
             if not unclear(last):
                 time.sleep(INGEST_CHECK_INTERVAL)
                 continue
@@ -374,35 +369,6 @@ def _may_end(job: Job) -> None:
     _still_ours(job)
     if not job.cell_dir.is_in_place():
         raise missing_cell(job)
-
-
-def _patiently(job: Job, step: Callable[[], T]) -> T:
-    """Retry until the step succeeds or fails for good; report and wait out temporary errors."""
-    failures = 0
-    while True:
-        try:
-            return step()
-        except TemporaryError as error:
-            job.open_anew()
-            if job.pipeline.is_in_place():
-                _still_ours(job)  # an overtaken attempt need not wait
-            failures += 1
-            delay = PATIENCE.rest(failures).total_seconds()
-            wait = min(delay, error.retry_after or delay)
-            job.log().line(f"{job.the_cell}: waiting {wait:.0f} s: {error}")
-            _say_waiting(job, str(error))
-            time.sleep(wait)
-            job.open_anew()
-            if job.pipeline.is_in_place():
-                _still_ours(job)
-
-
-def _say_waiting(job: Job, why: str) -> None:
-    try:
-        cell_output = job.output / job.the_cell.library / job.the_cell.name
-    except HesiodError:
-        return  # the output area is missing, and we wait for it; the log says so
-    ProgressReporter(cell_output, job.on_progress).say(Progress("waiting", note=why))
 
 
 def _why(error: Exception) -> str:

@@ -198,6 +198,13 @@ CELL_KINDS = (
         ),
     ),
     AttentionKind(
+        "worker-waits",
+        NOTE,
+        "a worker waits for something that ends by itself, and then tries again",
+        "its worker waits, and tries again within 5 minutes: {why}",
+        (Step("wait; `pipeline.log` of the run has each attempt"),),
+    ),
+    AttentionKind(
         "waiting-for-worker",
         NOTE,
         "work is ready, and all workers of this host are busy",

@@ -28,6 +28,10 @@ class TemporaryError(HesiodError):
         self.retry_after = retry_after
 
 
+class NoSpace(TemporaryError):
+    """Error for a full disk or a used-up quota."""
+
+
 class PermanentError(HesiodError):
     """Error that a retry cannot solve; it needs a person.
 

@@ -108,11 +108,20 @@ class CellFlags:
         return next((claim for claim in reversed(self.claims) if not claim.yielded), None)
 
 
+class Wait(StrEnum):
+    """Phases of a worker that waits. Values of the file of progress."""
+
+    FOR_SPACE = "waiting"
+    FOR_INGEST = "waiting for the ingest of its cell"
+    FOR_WORKER = "waiting for a free worker"  # it gave its slot to another cell
+    TO_RETRY = "waiting to try again"
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """Last progress report of a worker; for people, never for decisions."""
 
-    phase: str
+    phase: str  # one of `Wait`, or a word about its work
     bytes_done: int = 0  # bytes of source data, as on disk
     bytes_total: int = 0  # bytes of source data, as on disk
     reads: int = 0

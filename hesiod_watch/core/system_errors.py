@@ -12,7 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hesiod_watch.core.errors import BadSource, HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.errors import (
+    BadSource,
+    HesiodError,
+    NoSpace,
+    PermanentError,
+    TemporaryError,
+)
 from hesiod_watch.core.file_entry import FileStatus
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -98,7 +104,7 @@ def translate(error: OSError, attempted: str | Path, *, own_output: bool = False
         reason = "something else of this name is in the way"
     message = f"{attempted}: {reason}"
     if error.errno in FULL:
-        return TemporaryError(message, retry_after=FULL_SECONDS)
+        return NoSpace(message, retry_after=FULL_SECONDS)
     if error.errno in (_NEEDS_A_PERSON_IN_OUTPUT if own_output else _NEEDS_A_PERSON):
         return PermanentError(message, errno=error.errno or 0)
     return TemporaryError(message)

@@ -7,9 +7,12 @@ across restarts of the service, and between a service and a poll. No cleanup is 
 
 from __future__ import annotations
 
+import fcntl
+import os
 from contextlib import suppress
 from pathlib import Path
 
+from hesiod_watch.core.errors import HesiodError
 from hesiod_watch.core.naming import display
 from hesiod_watch.host.locks import lock_directory, lock_directory_in_use, take_one
 
@@ -31,8 +34,20 @@ class WorkerSlots:
         The slot is held until every copy of the descriptor is closed. The descriptor is not
         inherited unless the caller passes it on explicitly. Raises PermanentError, OSError.
         """
-        directory = lock_directory(self._landing, self._locks)
-        return take_one(directory / f"{self._kind}-{number}" for number in range(self._count))
+        return take_one(self._files(lock_directory(self._landing, self._locks)))
+
+    def held_here(self) -> int | None:
+        """Descriptor of the slot that this process has inherited; None if it has none."""
+        directory = lock_directory_in_use(self._landing, self._locks)
+        files = self._files(directory.resolve()) if directory else []
+        for descriptor in (PROCESSES / "self" / "fd").iterdir():
+            with suppress(OSError):
+                if descriptor.readlink() in files:
+                    return int(descriptor.name)
+        return None
+
+    def _files(self, directory: Path) -> list[Path]:
+        return [directory / f"{self._kind}-{number}" for number in range(self._count)]
 
     def holders(self) -> tuple[str, ...]:
         """Describe the work that holds each taken slot, such as "process RUN CELL"; takes none.
@@ -42,7 +57,7 @@ class WorkerSlots:
         directory = lock_directory_in_use(self._landing, self._locks)
         if directory is None:
             return ()
-        files = [directory.resolve() / f"{self._kind}-{number}" for number in range(self._count)]
+        files = self._files(directory.resolve())
         found: dict[Path, str] = {}
         for descriptor in PROCESSES.glob("[0-9]*/fd/*"):
             with suppress(OSError):
@@ -50,6 +65,44 @@ class WorkerSlots:
                 if file in files and (work := _work_of(descriptor.parents[1])):
                     found[file] = work
         return tuple(found[file] for file in files if file in found)
+
+
+class OwnSlot:
+    """Slot of this worker, which it gives back while it waits.
+
+    Slots limit load only. So if the locks cannot be used, the work continues. A worker that was
+    started without a slot, such as one that a person started, needs none.
+    """
+
+    def __init__(self, slots: WorkerSlots, waiting: WorkerSlots) -> None:
+        """`waiting`: slots of the workers that wait; they limit how many do so."""
+        self._slots = slots
+        self._waiting = waiting
+        self._place: int | None = None  # descriptor among `waiting`; None while it has its slot
+
+    def give_back(self) -> None:
+        """Give the slot back, unless too many workers wait already."""
+        if self._place is not None:
+            return
+        with suppress(HesiodError, OSError):
+            own = self._slots.held_here()
+            if own is None:
+                return
+            self._place = self._waiting.take()
+            if self._place is not None:
+                fcntl.flock(own, fcntl.LOCK_UN)  # also for copies that a child may have
+                os.close(own)
+
+    def take_again(self) -> bool:
+        """Take a free slot if the own one was given back; returns whether the work may continue."""
+        if self._place is None:
+            return True
+        with suppress(HesiodError, OSError):
+            if self._slots.take() is None:
+                return False
+        os.close(self._place)
+        self._place = None
+        return True
 
 
 def _work_of(process: Path) -> str:

@@ -14,7 +14,7 @@ from hesiod_watch.core.cell_contents import Completeness, DataKind, Verdict
 from hesiod_watch.core.circumstances import Circumstances
 from hesiod_watch.core.model import LOCAL, Cell, Policy, Snapshot, Stage
 from hesiod_watch.core.naming import display
-from hesiod_watch.core.ownership import Liveness
+from hesiod_watch.core.ownership import Liveness, Wait
 from hesiod_watch.core.results import AttemptEnd
 from hesiod_watch.core.times import iso, time_at, time_of
 from hesiod_watch.rules import damaged_sources
@@ -27,8 +27,6 @@ from hesiod_watch.rules.overdue import grace_end, overdue, summary_time
 from hesiod_watch.rules.run_types import type_of
 from hesiod_watch.rules.stages import stage_of
 
-WAITS = "waiting"
-"""Phase in the progress of a worker that waits for space, or for data to come back."""
 ATTEMPTS = 3
 """Failed backups in a row after which a person is needed, whatever the reason."""
 UNKNOWN_LOSS = "the program cannot tell which files would be missing"
@@ -54,7 +52,7 @@ def attention_of_cell(
             wanted=_flag(snapshot, cell, "wanted"),
         )
     elif stage is Stage.PROCESSING:
-        yield from _of_claimed(snapshot, cell, policy, now)
+        yield from _of_claimed(snapshot, cell, around, policy, now)
     elif stage is Stage.READY:
         yield from _of_ready(snapshot, cell, around, policy)
     elif not cell.present and (stage is Stage.INCOMPLETE or _is_recorded(cell)):
@@ -214,7 +212,7 @@ def _of_failed(snapshot: Snapshot, cell: Cell) -> Iterator[Attention]:
 
 
 def _of_claimed(
-    snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime
+    snapshot: Snapshot, cell: Cell, around: Circumstances, policy: Policy, now: datetime
 ) -> Iterator[Attention]:
     claim, progress = cell.flags.claim, cell.progress
     if claim and claim.liveness is Liveness.UNKNOWN:
@@ -231,15 +229,18 @@ def _of_claimed(
     elif words := pause_words(cell, policy, now):
         death = claim.death if claim else None
         yield _about("worker-died", snapshot, cell, time_of(death.time if death else ""), why=words)
-    elif progress and progress.phase == WAITS and claim and claim.liveness is Liveness.ALIVE:
-        yield _about(
-            "waiting-for-space",
-            snapshot,
-            cell,
-            time_at(progress.updated),
-            why=progress.note,
-            output=snapshot.output,
-        )
+    elif progress and claim and claim.liveness is Liveness.ALIVE:
+        since, why = time_at(progress.updated), progress.note
+        if progress.phase == Wait.FOR_SPACE:
+            output = snapshot.output
+            yield _about("waiting-for-space", snapshot, cell, since, why=why, output=output)
+        elif progress.phase == Wait.FOR_WORKER:
+            yield _about("waiting-for-worker", snapshot, cell, since, holders=_holders(around))
+        elif progress.phase in (Wait.TO_RETRY, Wait.FOR_INGEST):
+            what = (
+                "an ingest of its cell is under way: " if progress.phase == Wait.FOR_INGEST else ""
+            )
+            yield _about("worker-waits", snapshot, cell, since, why=f"{what}{why}")
 
 
 def _of_ready(
@@ -249,8 +250,12 @@ def _of_ready(
     if not kind.process:
         type_file = f"{snapshot.path}/pipeline/type.yaml"
         yield _about("not-processed", snapshot, cell, type=kind.name, type_file=type_file)
-    elif holders := around.busy.get(PROCESS.name):
-        yield _about("waiting-for-worker", snapshot, cell, holders=", ".join(holders))
+    elif PROCESS.name in around.busy:
+        yield _about("waiting-for-worker", snapshot, cell, holders=_holders(around))
+
+
+def _holders(around: Circumstances) -> str:
+    return ", ".join(around.busy.get(PROCESS.name, ())) or "other work"
 
 
 # Processed.

@@ -208,7 +208,7 @@ def _cell_next(
     if stage is Stage.PROCESSED:
         return _processed_next(snapshot, cell, policy, now, kinds)
     if stage is Stage.PROCESSING:
-        return _processing_next(cell, policy, now)
+        return _processing_next(cell, policy, now, kinds)
     if any(KINDS[each.kind].stops is Stops.WORK and not each.cell for each in found):
         return "nothing, until the cause is fixed; then it continues by itself"
     if stage is Stage.READY and not type_of(snapshot, policy).process:
@@ -254,7 +254,7 @@ def _incomplete_next(cell: Cell) -> str:
     )
 
 
-def _processing_next(cell: Cell, policy: Policy, now: datetime) -> str:
+def _processing_next(cell: Cell, policy: Policy, now: datetime, kinds: set[str]) -> str:
     claim = cell.flags.claim
     if claim and claim.liveness is Liveness.UNKNOWN:
         return "nothing, until its owner is seen to end or a person releases the claim"
@@ -262,6 +262,10 @@ def _processing_next(cell: Cell, policy: Policy, now: datetime) -> str:
     if due and due > now:
         left = ago((due - now).total_seconds())
         return f"attempt {next_epoch(cell)} starts in {left}, at {iso(due)}"
+    if kinds & {"waiting-for-space", "worker-waits"}:
+        return "its worker tries again within 5 minutes; other cells are processed meanwhile"
+    if "waiting-for-worker" in kinds:
+        return "its worker continues as soon as another cell is finished"
     return "its worker finishes it, or is found dead and replaced"
 
 

@@ -14,6 +14,7 @@ from hesiod_watch.config import Config
 from hesiod_watch.core.action_kinds import PROCESS
 from hesiod_watch.core.circumstances import Circumstances, DeniedPath
 from hesiod_watch.core.model import LOCAL, Snapshot, Stage
+from hesiod_watch.core.ownership import Wait
 from hesiod_watch.host import process
 from hesiod_watch.host.locks import locks_missing
 from hesiod_watch.host.slots import WorkerSlots
@@ -100,8 +101,11 @@ def _denied_in(directory: Path, what: str) -> DeniedPath | None:
 
 
 def _busy(snapshot: Snapshot, config: Config) -> dict[str, tuple[str, ...]]:
-    """Who holds the workers of this host, if a cell is ready and no worker is free."""
-    if config.processing.executor != "local" or not at(snapshot, Stage.READY):
+    """Who holds the workers of this host, if a cell waits for one and none is free."""
+    queued = any(
+        each.progress and each.progress.phase == Wait.FOR_WORKER for each in snapshot.cells
+    )
+    if config.processing.executor != "local" or not (queued or at(snapshot, Stage.READY)):
         return {}
     count = config.processing.workers
     holders = WorkerSlots(config.landing, PROCESS.name, count, locks=config.locks).holders()

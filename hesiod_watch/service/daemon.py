@@ -432,6 +432,7 @@ def _work_through(
     """Look at every run in the queue until no work is under way and `asking` has ended."""
     # whether one of our workers has ended since the last look at the runs that found all busy
     ended = False
+    next_retry = time.monotonic() + SLOT_RETRY
     while not stop.is_set():
         # Read before the queue, so that runs queued by the last response are not missed.
         answered = querying is None or querying.done()
@@ -446,7 +447,9 @@ def _work_through(
             if looked:
                 on_look(looked)
         elif engine.reconciler.running() or engine.has_more():
-            continue
+            if time.monotonic() >= next_retry:  # one of our own workers may wait without its slot
+                next_retry = time.monotonic() + SLOT_RETRY
+                engine.retry_full()
         elif ended and engine.retry_full():
             ended = False
         elif answered and not engine.commence_syncs():

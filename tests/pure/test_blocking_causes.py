@@ -15,7 +15,7 @@ from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.cell_contents import Completeness, DataKind, Shortfall, Verdict
 from hesiod_watch.core.circumstances import Circumstances, DeniedPath, RefusedAction, UpstreamAnswer
 from hesiod_watch.core.model import Cell, CellId, Policy, RunName
-from hesiod_watch.core.ownership import Liveness, Owner, Progress
+from hesiod_watch.core.ownership import Liveness, Owner, Progress, Wait
 from hesiod_watch.rules.attention import attention, oldest_first
 from hesiod_watch.rules.explain import Explanation, explain_cell
 from hesiod_watch.rules.plan import plan
@@ -112,6 +112,26 @@ def explained(
             {},
             "its worker waits: Disk quota exceeded",
             id="quota",
+        ),
+        pytest.param(
+            cell(
+                claims=(claim(owner=Owner("t"), worker=Owner("t")),),
+                progress=Progress(Wait.FOR_WORKER),
+            ),
+            {},
+            {"busy": {"process": ("process other lib/cell",)}},
+            "it waits for a free worker; busy with process other lib/cell",
+            id="slot given to another cell",
+        ),
+        pytest.param(
+            cell(
+                claims=(claim(owner=Owner("t"), worker=Owner("t")),),
+                progress=Progress(Wait.TO_RETRY, note="the landing area is missing"),
+            ),
+            {},
+            {},
+            "its worker waits, and tries again within 5 minutes: the landing area is missing",
+            id="landing area away",
         ),
         pytest.param(
             cell(completeness=RUNNING, changed=(NOW - timedelta(days=9)).timestamp()),

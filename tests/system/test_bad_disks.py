@@ -529,3 +529,45 @@ def test_output_that_is_read_only(site: Site, disks: Disks) -> None:
     disks.remount(site.output, "rw")
     site.run("poll")
     assert_whole(site, cell)
+
+
+@pytest.mark.parametrize("how", ["service", "poll"])
+def test_waiting_worker_holds_no_other_cell_up(how: str, site: Site, disks: Disks) -> None:
+    """While a worker waits for space, its slot serves another cell; then it takes the slot again.
+
+    `explain` says what the cell waits for, and no attempt is used up.
+    """
+    site.configure(watch="sweep_interval: 0.2s", processing="workers: 1, ingest: false")
+    stuck, other = a_cell(site, reads=300), a_cell(site, OTHER_RUN, OTHER, seed=2)
+    stuck.write()
+    site.run("perform", "new-run", RUN)
+    place = site.output / RUN
+    link = (place / "rundata").readlink()
+    disks.tmpfs(place, "100k")  # a quota of one group
+    (place / "rundata").symlink_to(link)
+    command = site.command("watch" if how == "service" else "poll")
+    start = subprocess.Popen(command, env=site.environ)
+    try:
+        site.eventually(lambda: "No space left" in reason(site, stuck), "it waits")
+        explained = site.run("explain", RUN, CELL).stdout
+        assert "its worker waits: " in explained.splitlines()[0]
+        assert "No space left" in explained.splitlines()[0]
+        other.write()
+
+        def served() -> bool:
+            if how == "poll":
+                site.run("poll", check=None)  # cron starts one now and then
+            return done(site, other)
+
+        site.eventually(served, "the other cell is done")
+        assert not done(site, stuck)
+        disks.remount(place, "size=64m")
+        site.eventually(lambda: done(site, stuck), "the first cell is done")
+        if how == "poll":
+            assert start.wait(60) == 0
+    finally:
+        start.terminate()
+        start.wait(60)
+    assert_whole(site, stuck)
+    assert_whole(site, other)
+    assert f"{CELL}.started.2" not in site.flags(RUN)
