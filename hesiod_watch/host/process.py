@@ -52,7 +52,7 @@ def this_owner(
         pid_start=process_start(os.getpid()) or 0,
         slurm_job=os.environ.get("SLURM_JOB_ID", ""),
         slurm_cluster=os.environ.get("SLURM_CLUSTER_NAME", ""),
-        user=_user(),
+        user=user_name(),
         version=__version__,
         time=datetime.now(UTC).isoformat(timespec="seconds"),
         epoch=epoch,
@@ -86,7 +86,7 @@ def judge_here(owner: Owner | None) -> tuple[Liveness, str]:
 
 def this_user() -> str:
     """Name and number of the user of this process, such as "prom (uid 1000)"."""
-    return f"{_user()} (uid {os.geteuid()})"
+    return f"{user_name()} (uid {os.geteuid()})"
 
 
 def why_not_writable(directory: Path) -> str:
@@ -212,7 +212,8 @@ def _first_line(path: Path) -> str:
         return ""
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Name of the user of this process."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:  # a container may use a uid without an account

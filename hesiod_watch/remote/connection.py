@@ -61,9 +61,9 @@ def _open(endpoint: Endpoint, control: Path) -> None:
     judgement = judge_query(ended.code, ended.errors)
     said = f"{endpoint.prefix}cannot connect to {endpoint.settings.place.host}"
     if ended.why:
-        raise TemporaryError(f"{said}: {ended.why}")
+        raise TemporaryError(f"{said}: {ended.why}{endpoint.advice(ended)}")
     if judgement.outcome != "done":
-        raise error_of(judgement, f"{said}: {judgement.why}")
+        raise error_of(judgement, f"{said}: {judgement.why}{endpoint.advice(ended)}")
 
 
 @contextmanager

@@ -54,13 +54,17 @@ class RemoteDirectory:
             (*inventory.question(script, where), *arguments), given=given, patience=patience
         )
         if ended.why:
-            raise TemporaryError(f"{self} does not answer: {ended.why}")
+            raise TemporaryError(
+                f"{self} does not answer: {ended.why}{self.endpoint.advice(ended)}"
+            )
         try:
             return QueryResponse(*inventory.records(ended.output), ended.errors)
         except MalformedResponse as error:
             judgement = judge_query(ended.code, ended.errors)
             why = judgement.why or "the command ended without an error"
-            raise error_of(judgement, f"{self}: {error}; {why}") from error
+            raise error_of(
+                judgement, f"{self}: {error}; {why}{self.endpoint.advice(ended)}"
+            ) from error
 
     def inventory(self, directory: str) -> Inventory:
         """All entries of a directory at this moment."""

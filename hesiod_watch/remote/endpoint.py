@@ -13,6 +13,8 @@ from pathlib import Path
 from hesiod_watch.config import EndpointSettings
 from hesiod_watch.host.command import CommandResult, CommandRunner, run
 from hesiod_watch.remote import ssh
+from hesiod_watch.rules.exit_codes import is_of_ssh
+from hesiod_watch.rules.ssh_advice import ssh_advice
 
 _PATTERN = re.compile(r"([*?\[\]\\])")
 
@@ -63,6 +65,12 @@ class Endpoint:
             on_output=on_output,
             stop=self.stop,
         )
+
+    def advice(self, ended: CommandResult) -> str:
+        """Return advice about a failed ssh, as the end of a sentence; "" if ssh worked."""
+        if not self.over_ssh or not (ended.why or is_of_ssh(ended.code, ended.errors)):
+            return ""
+        return f"; {ssh_advice(ssh.attempt(self.settings, self.runner), ended.errors)}"
 
     def rsync_path(self, path: str) -> str:
         """Content of a directory of the endpoint, as an argument of rsync.

@@ -106,7 +106,9 @@ def copy_files(
         raise TemporaryError(f"{endpoint.prefix}copying was ended: {ended.why}")
     judgement = judge(ended.code, ended.errors)
     if judgement.outcome != "done":
-        raise error_of(judgement, f"{endpoint.prefix}copying: {judgement.why}")
+        raise error_of(
+            judgement, f"{endpoint.prefix}copying: {judgement.why}{endpoint.advice(ended)}"
+        )
 
 
 def compare_and_repair(

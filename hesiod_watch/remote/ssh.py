@@ -13,19 +13,27 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import pwd
 import re
 import shlex
 import socket
 import stat
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from hesiod_watch.config import EndpointSettings
+from hesiod_watch.host import process
+from hesiod_watch.host.command import CommandRunner
 from hesiod_watch.host.locks import RUNTIME, is_private
+from hesiod_watch.rules.ssh_advice import SshAttempt
 
 PERSIST = 120
 """Seconds for which an idle connection stays open."""
+
+RESOLVE = 10.0
+"""Seconds for ssh to print its own settings."""
 
 _LONGEST_SOCKET = 107 - 17  # bytes of a Unix socket's path, minus the suffix of ssh's temporary one
 
@@ -69,6 +77,35 @@ def opening(endpoint: EndpointSettings, control: Path) -> tuple[str, ...]:
 def rsh(endpoint: EndpointSettings, control: Path | None) -> str:
     """Value of rsync's `--rsh`, quoted by rsync's own rules: blanks split it, quotes protect."""
     return " ".join(_for_rsync(word) for word in ("ssh", *options(endpoint, control)))
+
+
+def attempt(endpoint: EndpointSettings, runner: CommandRunner) -> SshAttempt:
+    """Describe an ssh to an endpoint, as ssh resolves its own settings; connects to nothing."""
+    host = endpoint.place.ssh_host
+    ended = runner(("ssh", "-G", *options(endpoint, None), "--", host), quiet=RESOLVE)
+    settings: dict[str, str] = {}
+    keys: list[str] = []
+    for line in ended.output.decode("utf-8", "replace").splitlines():
+        key, _, value = line.partition(" ")
+        settings.setdefault(key, value)
+        if key == "identityfile":
+            keys.append(_expanded(value))
+    known = [_expanded(each) for each in settings.get("userknownhostsfile", "").split()]
+    readable = [key for key in keys if os.access(key, os.R_OK)]
+    return SshAttempt(
+        *(process.user_name(), host, endpoint.ssh_options, settings),
+        *(readable, [key for key in keys if key not in readable]),
+        next((each for each in known if Path(each).exists()), known[0] if known else "?"),
+    )
+
+
+def _expanded(path: str) -> str:
+    """Path of a file in which `~` is the home of the account, as for ssh, not `$HOME`."""
+    if not path.startswith("~/"):
+        return path
+    with suppress(KeyError):
+        return f"{pwd.getpwuid(os.getuid()).pw_dir}{path[1:]}"
+    return path
 
 
 def _for_rsync(word: str) -> str:

@@ -59,7 +59,7 @@ SAID_BY_SSH: tuple[tuple[str, Outcome, str], ...] = (
         "failed",
         "the host's key has changed; find out why",
     ),
-    ("Host key verification failed", "failed", "the host's key is not known here, or has changed"),
+    ("Host key verification failed", "failed", "the host's key is not known here"),
     ("Permission denied (", "failed", "the host does not let us in: our key is not accepted there"),
     (
         "Too many authentication failures",
@@ -92,6 +92,11 @@ def judge(code: int, said: str = "") -> CommandOutcome:
     last = last_line(said)
     end = f"exit code {code}" if code > 0 else f"signal {-code}"
     return CommandOutcome(outcome, f"{why} ({end}{': ' + last if last else ''})")
+
+
+def is_of_ssh(code: int, said: str) -> bool:
+    """Whether ssh failed, and not the command that it should run."""
+    return code == 255 or (code in _SSH_CODES and any(text in said for text, _, _ in SAID_BY_SSH))
 
 
 def judge_query(code: int, said: str = "") -> CommandOutcome:

@@ -86,7 +86,7 @@ class _Doctor:
         if ended.code == 1:
             return Check("reaches", False, f"{place.path} is not a directory there")
         if ended.code or ended.why:
-            return Check("reaches", False, _wrong(ended))
+            return Check("reaches", False, f"{_wrong(ended)}{self.endpoint.advice(ended)}")
         return Check("reaches", True, f"{place} answers in {took:.2f} s")
 
     def lists(self) -> Check:

@@ -5,6 +5,7 @@ An incomplete listing is never taken for a complete one.
 
 from __future__ import annotations
 
+import shlex
 import signal
 import subprocess
 import time
@@ -21,6 +22,7 @@ from upstream_cells import CELL, make_cell
 
 from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core.model import CellId
+from hesiod_watch.host import process
 from hesiod_watch.host.command import run
 from hesiod_watch.remote import ssh
 from hesiod_watch.remote.sequencer.checks import check_upstream
@@ -144,6 +146,79 @@ def test_rejected_key(sequencer: SshSequencer) -> None:
     copied = sequencer.copy(upstream)
     assert (copied.outcome, copied.verified) == ("failed", False)
     assert "does not let us in" in copied.why
+
+
+def unknown_host(sequencer: SshSequencer) -> UpstreamSettings:
+    (sequencer.pair.directory / "known_hosts").write_text("")
+    return sequencer.upstream()
+
+
+def changed_host(sequencer: SshSequencer) -> UpstreamSettings:
+    key_changed(sequencer)
+    return sequencer.upstream()
+
+
+def rejected_key(sequencer: SshSequencer) -> UpstreamSettings:
+    other = sequencer.host.directory / "host_key"
+    config = sequencer.pair.directory / "other_key"
+    text = (sequencer.pair.directory / "ssh_config").read_text()
+    config.write_text(text.replace(f"{sequencer.pair.directory}/key", str(other)))
+    return sequencer.upstream(ssh_options=("-F", str(config)))
+
+
+def missing_key(sequencer: SshSequencer) -> UpstreamSettings:
+    config = sequencer.pair.directory / "missing_key"
+    text = (sequencer.pair.directory / "ssh_config").read_text()
+    config.write_text(text.replace(f"{sequencer.pair.directory}/key", "/nowhere/key"))
+    return sequencer.upstream(ssh_options=("-F", str(config)))
+
+
+@pytest.mark.parametrize(
+    ("fault", "named"),
+    [
+        (unknown_host, "has no key of this host in {directory}/known_hosts"),
+        (changed_host, "another key of the host is in {directory}/known_hosts"),
+        (rejected_key, "with the key {host}/host_key"),
+        (missing_key, "can read none of its files (/nowhere/key)"),
+    ],
+)
+def test_user_key_file_and_command_are_named(
+    fault: Callable[[SshSequencer], UpstreamSettings], named: str, sequencer: SshSequencer
+) -> None:
+    """A failed ssh names the user, the key or the file of host keys, and the command to try.
+
+    The listing and the doctor say the same.
+    """
+    known = (sequencer.pair.directory / "known_hosts").read_text()
+    try:
+        upstream = fault(sequencer)
+        problem = list_upstream(upstream).problem
+        checks = check_results(sequencer, upstream)
+    finally:
+        (sequencer.pair.directory / "known_hosts").write_text(known)
+    directory, host = sequencer.pair.directory, sequencer.host.directory
+    user = process.user_name()
+    for text in (problem, checks["reaches"][1]):
+        assert named.format(directory=directory, host=host) in text
+        assert f"the user {user}" in text
+        assert f"sudo -u {user} ssh " in text
+        assert f"{shlex.join(upstream.ssh_options)} hosta true" in text
+
+
+def test_command_of_the_advice_repairs(sequencer: SshSequencer) -> None:
+    """The command that removes a changed key works as printed."""
+    make_cell(sequencer.run)
+    file = sequencer.pair.directory / "known_hosts"
+    known = file.read_text()
+    try:
+        problem = list_upstream(changed_host(sequencer)).problem
+        command = problem.partition("remove the former key: ")[2].partition("; ")[0]
+        words = shlex.split(command)
+        assert words[:3] == ["sudo", "-u", process.user_name()]
+        subprocess.run(words[3:], check=True, capture_output=True)
+        assert "has no key of this host" in list_upstream(sequencer.upstream()).problem
+    finally:
+        file.write_text(known)
 
 
 def test_forty_at_once(sequencer: SshSequencer) -> None:
