@@ -13,17 +13,21 @@ from pathlib import Path
 from typing import TypeVar
 
 from hesiod_watch.config import Config, load
+from hesiod_watch.core.attention import Stops
+from hesiod_watch.core.attention_kinds import KINDS
+from hesiod_watch.core.circumstances import Circumstances
 from hesiod_watch.core.errors import HesiodError, PermanentError, UsageError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import CellId, ListedRun, RunName, Snapshot
 from hesiod_watch.core.naming import display, parse_cell
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.host.files import OpenDirectory
-from hesiod_watch.host.locks import locks_missing
+from hesiod_watch.rules.attention import attention_of_site
 from hesiod_watch.rules.stages import find_cell, match_cells
-from hesiod_watch.runs.areas import OutputArea, landing_owners, landing_problem
+from hesiod_watch.runs.areas import landing_owners
 from hesiod_watch.runs.landing import LandingArea
 from hesiod_watch.runs.observe import observe
+from hesiod_watch.service.circumstances import site_circumstances
 
 logger = logging.getLogger(__name__)
 
@@ -150,16 +154,16 @@ def cell_of(snapshot: Snapshot, text: str, *, short: bool = False) -> CellId:
     )
 
 
-def warn_about_areas(config: Config) -> None:
-    """Print on standard error why an area is not the real one, or why no worker can start."""
-    landing = LandingArea(config.landing, config.batch)
-    for problem in (
-        landing_problem(landing, config.output),
-        OutputArea(config.output, landing).problem(),
-        locks_missing(config.landing, config.locks),
-    ):
-        if problem:
-            print_problem(problem)
+def warn_about_site(config: Config) -> Circumstances:
+    """Print on standard error what prevents all work, such as a missing area; return what is known.
+
+    The same checks as those before any work.
+    """
+    around = site_circumstances(config)
+    for each in attention_of_site(around, now()):
+        if each.needs_person or KINDS[each.kind].stops is Stops.WORK:
+            print_problem(each.sentence)
+    return around
 
 
 def print_problem(problem: str) -> None:

@@ -14,13 +14,16 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from hesiod_watch.cli.common import show_run
 from hesiod_watch.config import Config
 from hesiod_watch.core.action_kinds import PROCESS
 from hesiod_watch.core.check import Check
+from hesiod_watch.core.circumstances import Circumstances
 from hesiod_watch.core.errors import FlagExists, HesiodError
+from hesiod_watch.core.model import Snapshot
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Liveness
 from hesiod_watch.core.system_errors import WITHOUT_LINKS, LinksNotStored
@@ -33,11 +36,14 @@ from hesiod_watch.host.slots import WorkerSlots
 from hesiod_watch.notify.registry import open_channels
 from hesiod_watch.remote.backup.checks import check_backup
 from hesiod_watch.remote.sequencer.checks import check_upstream
+from hesiod_watch.rules.attention import attention_of_site
+from hesiod_watch.rules.stages import settled
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.areas import OutputArea, landing_owners, landing_problem
 from hesiod_watch.runs.landing import LandingArea
 from hesiod_watch.runs.orphans import find_orphans
 from hesiod_watch.service.capacity import growth, spaces
+from hesiod_watch.service.circumstances import config_effects
 from hesiod_watch.service.watch.watcher import Watcher
 
 SCRATCH = ".hesiod-watch-doctor-"
@@ -45,6 +51,10 @@ LARGEST_CLOCK_DIFFERENCE = 5.0
 """Largest difference, in seconds, of the file system's clock that does not mislead readers."""
 ORPHANS_SHOWN = 50
 """Number of orphaned directories of results that are named."""
+NEWEST_RUNS = 5
+"""Number of runs whose directories are tried."""
+DIRECTORIES_READ = 200
+"""Most directories of a cell that are tried."""
 CODER_MISSING = (
     "FASTQ is compressed without the compiled coder: correctly, at two thirds of the speed; "
     "install a C compiler (Debian: gcc, libc6-dev), then this program again"
@@ -145,6 +155,70 @@ def _makers(name: str, config: Config) -> Iterator[Check]:
             )
             if foreign:
                 yield Check(name, False, f"{display(run.name)}: {foreign}")
+
+
+def _configuration(name: str, config: Config) -> Iterator[Check]:
+    """Keys with no effect, or a total one, on the runs that are here."""
+    found = attention_of_site(Circumstances(effects=config_effects(config)), datetime.now(UTC))
+    for each in found:
+        ok = False if each.needs_person else None
+        yield Check(name, ok, f"{each.sentence}; {each.steps[0]}")
+    if not found:
+        yield Check(name, True, "each key has an effect on the runs that are here")
+
+
+def _newest_runs(name: str, config: Config) -> Iterator[Check]:
+    """Try what the work on the newest runs needs: directories differ in owner and mode."""
+    newest = sorted(LandingArea(config.landing, config.batch).runs(), key=_changed)[-NEWEST_RUNS:]
+    wrong = 0
+    for run in newest:
+        finished, problems = show_run(
+            config, run, lambda each: (settled(each), tuple(itertools.islice(_denied(each), 3)))
+        )
+        for problem in problems:
+            wrong += 1
+            # What has been done needs no permission any more; the next run may need it.
+            yield Check(name, None if finished else False, f"{display(run.name)}: {problem}")
+    if newest and not wrong:
+        runs = number_of(len(newest), "newest run")
+        yield Check(name, True, f"{runs}: cells can be read, flags and results can be written")
+
+
+def _changed(run: Path) -> float:
+    with suppress(OSError):
+        return run.lstat().st_mtime
+    return 0.0
+
+
+def _denied(snapshot: Snapshot) -> Iterator[str]:
+    """Reasons why this user cannot work on a run; those in other words than `explain` has."""
+    if snapshot.problem:
+        yield display(snapshot.problem)
+        return
+    flags_in = snapshot.path / "pipeline" if snapshot.has_pipeline else snapshot.path
+    for place in (flags_in, snapshot.output):
+        if place and (why := process.why_not_writable(place)):
+            yield display(why)
+    for cell in snapshot.cells:
+        place = snapshot.path / cell.id.library / cell.id.name
+        if cell.present and (path := _unreadable(place)):
+            yield f"{display(str(path))} may not be read by the user {process.this_user()}"
+
+
+def _unreadable(cell: Path) -> Path | None:
+    """First directory of a cell that this user may not read, or whose first file it may not."""
+    refused: list[Path] = []
+
+    def refuse(error: OSError) -> None:
+        if isinstance(error, PermissionError):
+            refused.append(Path(error.filename))
+
+    for place, _, names in itertools.islice(os.walk(cell, onerror=refuse), DIRECTORIES_READ):
+        for name in sorted(names)[:1]:
+            path = Path(place, name)
+            if path.is_file() and not path.is_symlink() and not os.access(path, os.R_OK):
+                return path
+    return refused[0] if refused else None
 
 
 def _output(name: str, config: Config) -> Iterator[Check]:
@@ -259,6 +333,8 @@ CHECKS: tuple[tuple[str, Callable[[str, Config], Iterator[Check]]], ...] = (
     ("owners", _owners),
     ("owners", _makers),
     ("output", _output),
+    ("config", _configuration),
+    ("runs", _newest_runs),
     ("results", _orphans),
     ("workers", _workers),
     ("tools", _tools),

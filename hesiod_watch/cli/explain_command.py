@@ -18,7 +18,7 @@ from hesiod_watch.cli.common import (
     now,
     run_path,
     show_run,
-    warn_about_areas,
+    warn_about_site,
 )
 from hesiod_watch.core.attention import Attention
 from hesiod_watch.core.model import Snapshot
@@ -26,7 +26,7 @@ from hesiod_watch.core.naming import display
 from hesiod_watch.rules.evidence import ago
 from hesiod_watch.rules.explain import Explanation, explain_cell, explain_run
 from hesiod_watch.rules.plan import plan
-from hesiod_watch.service.circumstances import run_circumstances, site_circumstances
+from hesiod_watch.service.circumstances import run_circumstances
 
 
 def explain_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,8 +43,8 @@ def explain_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call_explain(options: argparse.Namespace) -> int:
     config = config_of(options)
-    warn_about_areas(config)
-    moment, policy, site = now(), config.policy(), site_circumstances(config)
+    site = warn_about_site(config)
+    moment, policy = now(), config.policy()
 
     def show(snapshot: Snapshot) -> Explanation:
         decision = plan(snapshot, policy, moment)

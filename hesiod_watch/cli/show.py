@@ -18,7 +18,7 @@ from hesiod_watch.cli.common import (
     run_path,
     run_paths,
     show_run,
-    warn_about_areas,
+    warn_about_site,
 )
 from hesiod_watch.cli.explain_command import show_attention
 from hesiod_watch.cli.messages import summary_document
@@ -43,7 +43,7 @@ from hesiod_watch.rules.stages import (
 )
 from hesiod_watch.runs import flags
 from hesiod_watch.service.capacity import DiskSpace, growth, spaces
-from hesiod_watch.service.circumstances import run_circumstances, site_circumstances
+from hesiod_watch.service.circumstances import run_circumstances
 
 if TYPE_CHECKING:
     from hesiod_watch.cli.terminal import StatusRow
@@ -92,9 +92,9 @@ def flags_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call_status(options: argparse.Namespace) -> int:
     config = config_of(options)
-    warn_about_areas(config)
+    around = warn_about_site(config)
     listing = hesiod_format.read_listing(sys.stdin) if options.listing else {}
-    moment, policy, around = now().timestamp(), config.policy(), site_circumstances(config)
+    moment, policy = now().timestamp(), config.policy()
     # A list of what is blocked must not fail because of the first thing in it.
     unseen = options.attention and not options.runs and around.landing_problem
     paths = [] if unseen else run_paths(config, options.runs, short=True)
@@ -238,7 +238,7 @@ def _print_status(rows: Sequence[StatusRow]) -> None:
 
 def call_plan(options: argparse.Namespace) -> int:
     config = config_of(options)
-    warn_about_areas(config)
+    warn_about_site(config)
     moment, policy = now(), config.policy()
 
     def show(snapshot: Snapshot) -> tuple[dict[str, Any], list[str]]:

@@ -98,6 +98,46 @@ _WHOLE_SITE = (
         (Step("bring the file system of the backup {backup} back, then", "hesiod-watch doctor"),),
         Stops.NOTHING,
     ),
+    AttentionKind(
+        "beside-batch",
+        PERSON,
+        "runs with cells are in directories where `batch` expects none, so no work is done on them",
+        "{many} where `batch: {batch}` expects none, so no work is done: {examples}",
+        (
+            Step("put each run where docs/configuration.md, `batch`, says"),
+            Step("or correct `batch` in the configuration, then check it", "hesiod-watch doctor"),
+        ),
+        Stops.NOTHING,
+    ),
+    AttentionKind(
+        "no-upstreams",
+        PERSON,
+        "the configuration has no upstream, so runs of the landing area are not taken up",
+        "`upstreams` is empty in the configuration, so of {landing} {many} not taken up",
+        (
+            Step(
+                "if sequencers write into the landing area, remove `upstreams` from the"
+                " configuration"
+            ),
+            Step("then check it", "hesiod-watch doctor"),
+        ),
+        Stops.NOTHING,
+    ),
+    AttentionKind(
+        "dry-run",
+        NOTE,
+        "`processing.executor` is `dry-run`, so nothing is done",
+        "`processing.executor` is dry-run: due actions are only printed, and nothing is done",
+        (Step("to have the work done, remove `executor: dry-run` from the configuration"),),
+    ),
+    AttentionKind(
+        "type-without-runs",
+        NOTE,
+        "the pattern of a configured type matches no run that is here",
+        "the pattern of the type {type} matches no run that is here",
+        (Step("check `types` in the configuration: `runs` must match the whole name of a run"),),
+        Stops.NOTHING,
+    ),
 )
 
 _RUNS = (

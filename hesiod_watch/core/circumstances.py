@@ -58,6 +58,17 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigEffects:
+    """Keys of the configuration that have no effect, or a total one, on the present runs."""
+
+    dry_run: bool = False
+    ignored_runs: int = 0  # runs that no upstream has, where no upstream is configured
+    beside_batch: tuple[Path, ...] = ()  # runs with cells where `batch` expects none
+    batch: str = ""
+    types_without_runs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Circumstances:
     """Everything outside a run that can block it, as far as this process knows it."""
 
@@ -73,6 +84,7 @@ class Circumstances:
     busy: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     backups: Mapping[str, str] = field(default_factory=dict)  # name → why it is missing
     watchers: tuple[Heartbeat, ...] = ()
+    effects: ConfigEffects = field(default_factory=ConfigEffects)
     # Of the run that is explained:
     upstream_configured: bool = True
     denied: tuple[DeniedPath, ...] = ()

@@ -16,10 +16,13 @@ from hesiod_watch.core.attention import Attention, Stops
 from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.circumstances import Circumstances
 from hesiod_watch.core.model import Cell, Policy, Snapshot, Stage
+from hesiod_watch.core.text import number_of
 from hesiod_watch.rules.cell_attention import attention_of_cell
 from hesiod_watch.rules.run_attention import attention_of_run
 from hesiod_watch.rules.stages import FINISHED, stage_of
 
+SHOWN = 3
+"""Number of runs that a sentence names."""
 _RANK = {name: rank for rank, name in enumerate(KINDS)}
 _LATEST = datetime.max.replace(tzinfo=UTC)
 
@@ -112,3 +115,22 @@ def _site(around: Circumstances, now: datetime) -> Iterator[Attention]:
             )
     for name, why in around.backups.items():
         yield KINDS["backup-missing"].about(backup=name, why=why)
+    yield from _of_configuration(around)
+
+
+def _of_configuration(around: Circumstances) -> Iterator[Attention]:
+    effects = around.effects
+    if beside := effects.beside_batch:
+        more = f" and {len(beside) - SHOWN} more" if len(beside) > SHOWN else ""
+        yield KINDS["beside-batch"].about(
+            many=f"{number_of(len(beside), 'run')} {'is' if len(beside) == 1 else 'are'}",
+            batch=effects.batch,
+            examples=", ".join(map(str, beside[:SHOWN])) + more,
+        )
+    if runs := effects.ignored_runs:
+        many = f"{number_of(runs, 'run')} {'is' if runs == 1 else 'are'}"
+        yield KINDS["no-upstreams"].about(many=many, landing=around.landing)
+    if effects.dry_run:
+        yield KINDS["dry-run"].about()
+    for name in effects.types_without_runs:
+        yield KINDS["type-without-runs"].about(type=name)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -82,6 +83,23 @@ class LandingArea:
             for run, below in self._followed(place, level)
             if below is LandingLevel.RUN
         )
+
+    def runs_beside(self) -> list[Path]:
+        """Directories with cells that are runs by another setting of `batch`; sorted.
+
+        They are not among `runs()`, so no work is done on them. Raises `TemporaryError`.
+        """
+        own = _BATCHES[self.batch]
+        found = set[Path]()
+        for other in _BATCHES:
+            if other == self.batch:
+                continue
+            for run in LandingArea(self.path, other).runs():
+                name = run.relative_to(self.path).parts[0]
+                # Runs in a batch directory of ours are listed by `runs()`.
+                if not (own and own.fullmatch(name)) and _has_cells(run):
+                    found.add(run)
+        return sorted(found)
 
     def run_of(self, path: Path) -> Path | None:
         """Run that contains `path` or is `path`; None for any other path.
@@ -164,6 +182,15 @@ class LandingArea:
             below = self.below(level, name)
             if below is not None:
                 yield place / name, below
+
+
+def _has_cells(run: Path) -> bool:
+    """Whether a directory has a cell where a run has it."""
+    with suppress(OSError):
+        for library in run.iterdir():
+            if library.is_dir() and any(parse_cell(name) for name in os.listdir(library)):
+                return True
+    return False
 
 
 def _unreadable(path: Path, error: OSError) -> str:

@@ -12,16 +12,18 @@ from pathlib import Path
 
 from hesiod_watch.config import Config
 from hesiod_watch.core.action_kinds import PROCESS
-from hesiod_watch.core.circumstances import Circumstances, DeniedPath
+from hesiod_watch.core.circumstances import Circumstances, ConfigEffects, DeniedPath
+from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.core.model import LOCAL, Snapshot, Stage
 from hesiod_watch.core.ownership import Wait
 from hesiod_watch.host import process
 from hesiod_watch.host.locks import locks_missing
 from hesiod_watch.host.slots import WorkerSlots
 from hesiod_watch.rules.attempt_pauses import is_orphan
+from hesiod_watch.rules.run_types import type_of_name
 from hesiod_watch.rules.stages import FINISHED, at, stage_of
 from hesiod_watch.runs.areas import MARKER, MARKER_DIRECTORY, OutputArea, landing_problem
-from hesiod_watch.runs.landing import LandingArea
+from hesiod_watch.runs.landing import PIPELINE, LandingArea
 from hesiod_watch.runs.observe import INGEST_DIRECTORY
 
 
@@ -38,6 +40,27 @@ def site_circumstances(config: Config) -> Circumstances:
         # Only an existing directory can be empty on purpose.
         output_marker=config.output / MARKER_DIRECTORY / MARKER if config.output.is_dir() else None,
         locks=(locks,) if locks else (),
+        effects=config_effects(config),
+    )
+
+
+def config_effects(config: Config) -> ConfigEffects:
+    """Compare the configuration with the runs that are here."""
+    landing = LandingArea(config.landing, config.batch)
+    dry_run = config.processing.executor == "dry-run"
+    try:
+        runs = landing.runs()
+        beside = landing.runs_beside()
+    except TemporaryError:  # reported as the problem of the landing area
+        return ConfigEffects(dry_run)
+    names = [run.name for run in runs]
+    kinds = {type_of_name(config.types, name).name for name in names}
+    return ConfigEffects(
+        dry_run,
+        0 if config.upstreams else sum(not os.path.lexists(run / PIPELINE) for run in runs),
+        tuple(beside),
+        landing.batch,
+        tuple(each.name for each in config.types if each.name not in kinds) if names else (),
     )
 
 
