@@ -2,25 +2,32 @@
 
 The sequencer and the service are separate processes: the same commands that a facility runs. The
 lines on the terminal are read from the disk as `status` reads them.
+
+The last cell arrives short of a file. The demonstration shows its `explain`, follows the first
+step, and the service finishes the cell.
 """
 
 from __future__ import annotations
 
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
+from hesiod_watch.cli.simulator import SimulatedCell
 from hesiod_watch.config import Config
 from hesiod_watch.core.errors import PermanentError, UsageError
-from hesiod_watch.core.model import Cell, Snapshot, Stage
+from hesiod_watch.core.model import Cell, Policy, Snapshot, Stage
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host.child import own_command
 from hesiod_watch.host.files import OpenDirectory
+from hesiod_watch.rules.overdue import overdue
 from hesiod_watch.rules.stages import digest_of_report, stage_of, status_of, why_stage
 from hesiod_watch.runs.observe import observe
 
@@ -33,9 +40,14 @@ watch:
 processing:
   workers: 2
   ingest_interval: 2s
+  grace: 3s
 reports:
   title: hesiod-watch demo
 """
+STUCK_RUN = "20261122_TEST_short_of_a_file"
+STUCK_CELL = "20261122_2210_1G_PAW00007_0a1b2c3d"
+STUCK_GRACE = 3.0
+"""`processing.grace` of the configuration, in seconds."""
 LOOK_EVERY = 0.2
 """Seconds between two reads of the disk."""
 PATIENCE = 300.0
@@ -54,6 +66,7 @@ def demonstrate(directory: str, speed: float) -> int:
         sequencer = subprocess.Popen(simulate, stdout=subprocess.DEVNULL)
         try:
             reports = _show(place, sequencer)
+            reports += _show_stuck_cell(place, sequencer)
         finally:
             if sequencer.poll() is None:
                 sequencer.send_signal(signal.SIGINT)
@@ -104,11 +117,57 @@ def _running(*arguments: str, place: Path, log: Path) -> Iterator[None]:
         service.wait()
 
 
-def _show(place: Path, sequencer: subprocess.Popen[bytes]) -> list[Path]:
+def _show_stuck_cell(place: Path, sequencer: subprocess.Popen[bytes]) -> list[Path]:
+    """Land a cell without one of its files, show its `explain`, and mend it as `explain` says."""
+    print(f"\nA flow cell of which a file is lost on its way: {STUCK_RUN}\n")
+    simulated = SimulatedCell(
+        *(place / "sequencer", STUCK_RUN, "sample_C", STUCK_CELL),
+        barcodes=(),
+        reads_per_file=50,
+        pod5=False,
+    )
+    simulated.write()
+    cell = Path(simulated.run, simulated.library, simulated.cell)
+    lost = min((place / "sequencer" / cell / "fastq_pass").iterdir())
+    kept = lost.rename(place / "sequencer" / lost.name)
+    shutil.move(place / "sequencer" / STUCK_RUN, place / "landing")
+    _show(place, sequencer, STUCK_RUN, until=_overdue)
+    explain = ("explain", STUCK_RUN, STUCK_CELL)
+    print(f"\n$ hesiod-watch {shlex.join(explain)}", flush=True)
+    subprocess.run(own_command("--config", str(place / "hesiod-watch.yaml"), *explain), check=True)
+    print(
+        "\nThe first step: copy the cell again from the sequencer; its final_summary comes last.\n"
+    )
+    landed = place / "landing" / cell
+    kept.rename(landed / "fastq_pass" / lost.name)
+    for summary in landed.glob("final_summary*.txt"):
+        copy = shutil.copy(summary, place / "sequencer")
+        Path(copy).replace(summary)
+    return _show(place, sequencer, STUCK_RUN)
+
+
+def _overdue(snapshot: Snapshot) -> bool:
+    policy = Policy(grace=STUCK_GRACE)
+    return any(overdue(cell, policy, datetime.now(UTC)) for cell in snapshot.cells)
+
+
+def _finished(snapshot: Snapshot) -> bool:
+    done = bool(snapshot.cells) and all(
+        stage_of(cell) is Stage.PROCESSED for cell in snapshot.cells
+    )
+    return done and snapshot.report_digest == digest_of_report(snapshot)
+
+
+def _show(
+    place: Path,
+    sequencer: subprocess.Popen[bytes],
+    only: str = "",
+    until: Callable[[Snapshot], bool] = _finished,
+) -> list[Path]:
     """Print every change until the sequencer has ended and every cell has its report.
 
-    Returns the paths of the run pages. Raises PermanentError if the sequencer fails or if nothing
-    changes for too long.
+    With `only`, of this run; `until` may state another end of a run. Returns the paths of the run
+    pages. Raises PermanentError if the sequencer fails or if nothing changes for too long.
     """
     config = Config(place / "landing", place / "output")
     started = time.monotonic()
@@ -118,7 +177,7 @@ def _show(place: Path, sequencer: subprocess.Popen[bytes]) -> list[Path]:
         snapshots = [
             observe(OpenDirectory(run, config.landing), config.output, judge=config.judge)
             for run in sorted(config.landing.iterdir())
-            if run.is_dir()
+            if run.is_dir() and only in ("", run.name)
         ]
         for subject, state in _states(snapshots):
             if seen.get(subject) != state:
@@ -128,7 +187,7 @@ def _show(place: Path, sequencer: subprocess.Popen[bytes]) -> list[Path]:
         if (
             sequencer.poll() is not None
             and snapshots
-            and all(_finished(snapshot) for snapshot in snapshots)
+            and all(until(snapshot) for snapshot in snapshots)
         ):
             return [snapshot.output / "report.html" for snapshot in snapshots if snapshot.output]
         if sequencer.poll() not in (None, 0):
@@ -139,13 +198,6 @@ def _show(place: Path, sequencer: subprocess.Popen[bytes]) -> list[Path]:
                 f" {place}/service.log"
             )
         time.sleep(LOOK_EVERY)
-
-
-def _finished(snapshot: Snapshot) -> bool:
-    done = bool(snapshot.cells) and all(
-        stage_of(cell) is Stage.PROCESSED for cell in snapshot.cells
-    )
-    return done and snapshot.report_digest == digest_of_report(snapshot)
 
 
 def _states(snapshots: list[Snapshot]) -> Iterator[tuple[str, str]]:
