@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 
 from hesiod_watch.actions import Job, Outcome
 from hesiod_watch.core.errors import PermanentError
+from hesiod_watch.core.events import Event
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Snapshot
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host.process import iso_now
-from hesiod_watch.rules.events import STANDING, Event, addressed, due, happened
+from hesiod_watch.rules.events import STANDING, addressed, due, happened
 from hesiod_watch.rules.message_text import compose, subject
 from hesiod_watch.rules.run_types import type_of
 from hesiod_watch.runs import flags
@@ -75,6 +76,8 @@ def _begin(job: Job, snapshot: Snapshot) -> Snapshot:
 def _queue_message(job: Job, snapshot: Snapshot, event: Event) -> bool:
     policy = job.config.policy()
     run_type = type_of(snapshot, policy)
+    if event.begun:
+        event = replace(event, begun_text=flags.read_text(job.pipeline, event.begun))
     text = compose(event, snapshot, run_type.name, job.config.notify.report_url)
     record = {
         "event": event.name,

@@ -20,6 +20,9 @@ from string import Formatter
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import quoted
 
+IDENTIFYING = ("name", "action", "upstream", "backup", "who", "path")
+"""Facts that tell two entries of one kind in one run or cell apart."""
+
 
 class Stops(StrEnum):
     """Work on a cell that trouble of its run or of the whole site stops."""
@@ -63,6 +66,15 @@ class Attention:
     @property
     def needs_person(self) -> bool:
         return self.severity is Severity.PERSON
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Facts by which it is the same thing as before: its kind, its cell, its name and so on.
+
+        The library is left out, because it may be renamed.
+        """
+        facts = (self.facts[name] for name in IDENTIFYING if name in self.facts)
+        return self.kind, *filter(None, (self.cell.rpartition("/")[2], *facts))
 
     @property
     def subject(self) -> str:

@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
-from hesiod_watch.core.action_kinds import NOTIFY, TELL
+from hesiod_watch.core.action_kinds import NOTIFY
 from hesiod_watch.core.model import Action, Policy, Snapshot
 from hesiod_watch.core.queued_messages import Outbox
 from hesiod_watch.core.results import DeliveryFailure, DeliveryRecord
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import BackOff, due_until, rested, time_of
-from hesiod_watch.rules.events import due
 from hesiod_watch.rules.liveness import unclear, under_way
 
 LONGEST = timedelta(hours=1)
@@ -29,14 +28,6 @@ OVERDUE = timedelta(hours=1)
 
 
 # Rules of the plan.
-
-
-def want_queue_messages(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
-    """Queue messages for events that are not reported yet."""
-    names = list(dict.fromkeys(event.name for event in due(snapshot, policy, now)))
-    if names or (snapshot.outbox and snapshot.outbox.unnumbered):
-        reason = f"to report: {', '.join(names) or 'messages that were begun and not finished'}"
-        yield Action(TELL, snapshot.run, reason=reason)
 
 
 def want_notify(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:

@@ -13,16 +13,19 @@ in a snapshot.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from hesiod_watch.core.action_kinds import TELL
-from hesiod_watch.core.model import LOCAL, Cell, CellId, Policy, RunName, Snapshot, Stage
+from hesiod_watch.core.events import Event
+from hesiod_watch.core.model import LOCAL, Action, Cell, Policy, Snapshot, Stage
 from hesiod_watch.core.ownership import Flag
 from hesiod_watch.core.results import AttemptEnd
+from hesiod_watch.rules import attention_events
+from hesiod_watch.rules.attention_events import ATTENTION, ATTENTION_ENDED
+from hesiod_watch.rules.attention_events import digest as _digest
 from hesiod_watch.rules.checksum_findings import finding_of, finding_when_processed, other_damage
 from hesiod_watch.rules.overdue import is_resolved, overdue_cells
 from hesiod_watch.rules.run_types import type_of
@@ -33,24 +36,12 @@ KINDS = (COMMENT, REPLY, NOTHING)
 RUN_NEW = "run-new"
 CELL_OVERDUE = "cell-overdue"
 CELL_OVERDUE_ENDED = "cell-overdue-ended"
-STANDING = frozenset({RUN_NEW, CELL_OVERDUE})
+STANDING = frozenset({RUN_NEW, CELL_OVERDUE, ATTENTION})
 """Events reported even in a run that was worked on before it had an outbox."""
 ATTEMPTS = 3
 """Failed attempts in a row to copy a cell after which a message is sent."""
 LONGEST_KEY = 240
 """Bytes of a key; file systems allow 255 in a name."""
-DIGEST = 12
-"""Hexadecimal digits that distinguish two occurrences of one event."""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One occurrence that people may want to know about."""
-
-    name: str  # a key of EVENTS
-    run: RunName
-    key: str  # unique for each occurrence; the name of a file
-    cell: CellId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +99,17 @@ def default_kinds() -> dict[str, str]:
 def _may_report(snapshot: Snapshot) -> bool:
     readable = not snapshot.problem and not (snapshot.outbox and snapshot.outbox.problem)
     return snapshot.adopted and readable and not snapshot.stop_flags(TELL)
+
+
+# Rule of the plan.
+
+
+def want_queue_messages(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
+    """Queue messages for events that are not reported yet."""
+    names = list(dict.fromkeys(event.name for event in due(snapshot, policy, now)))
+    if names or (snapshot.outbox and snapshot.outbox.unnumbered):
+        reason = f"to report: {', '.join(names) or 'messages that were begun and not finished'}"
+        yield Action(TELL, snapshot.run, reason=reason)
 
 
 # Detection of events.
@@ -293,11 +295,6 @@ def _key(name: str, *parts: str) -> str:
     )
 
 
-def _digest(*texts: str) -> str:
-    data = "\0".join(texts).encode("utf-8", "surrogateescape")
-    return hashlib.sha256(data).hexdigest()[:DIGEST]
-
-
 EVENTS: Mapping[str, EventKind] = {
     RUN_NEW: EventKind(COMMENT, "hesiod-watch has found a new run", _run_new),
     CELL_OVERDUE: EventKind(
@@ -311,6 +308,18 @@ EVENTS: Mapping[str, EventKind] = {
         COMMENT,
         "a cell is not overdue any more, with the reason; again each time",
         _cell_overdue_ended,
+    ),
+    ATTENTION: EventKind(
+        COMMENT,
+        "anything else begins to need a person, with the steps that help: a quiet cell, a name that"
+        " is not allowed, an unknown owner and so on"
+        " ([When something is wrong](operations.md#when-something-is-wrong))",
+        attention_events.find_begun,
+    ),
+    ATTENTION_ENDED: EventKind(
+        COMMENT,
+        "that is over; again each time",
+        attention_events.find_ended,
     ),
     "cell-ready": EventKind(
         COMMENT,

@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import quote
 
+from hesiod_watch.core.attention import Attention
+from hesiod_watch.core.events import Event
 from hesiod_watch.core.model import Cell, Snapshot, Stage
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Flag
 from hesiod_watch.core.results import DoneRecord
 from hesiod_watch.core.text import number_of, quoted
+from hesiod_watch.rules.attention_events import ATTENTION, ATTENTION_ENDED
 from hesiod_watch.rules.cell_attention import overdue_attention
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
-from hesiod_watch.rules.events import CELL_OVERDUE, CELL_OVERDUE_ENDED, Event
+from hesiod_watch.rules.events import CELL_OVERDUE, CELL_OVERDUE_ENDED
 from hesiod_watch.rules.overdue import continues, resolved_words
 from hesiod_watch.rules.run_types import UNKNOWN
 from hesiod_watch.rules.stages import by_hand, stage_of, unverified, why_stage
@@ -86,6 +89,30 @@ def _cell_overdue(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterat
 def _cell_overdue_ended(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
     reason = f": {display(resolved_words(cell))}" if cell else ""
     yield f"{_named(event)} is not overdue any more{reason}"
+
+
+def attention_text(each: Attention) -> str:
+    """Text of the message that something begins to need a person."""
+    steps = _listed("What you can do:", [display(str(step)) for step in each.steps])
+    more = f"How it is now: hesiod-watch explain {each.subject}" if each.run else ""
+    return "\n\n".join(filter(None, (f"{each.subject}: {each.sentence}.", steps, more)))
+
+
+def attention_ended_text(begun_text: str) -> str:
+    """Text of the message that something does not need a person any more."""
+    first = begun_text.partition("\n")[0]
+    return f"This is over: {first}" if first else "Something that was reported is over."
+
+
+def _attention(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
+    if event.attention:
+        yield attention_text(event.attention)
+    else:
+        yield from _plain(event, snapshot, cell)
+
+
+def _attention_ended(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
+    yield attention_ended_text(event.begun_text)
 
 
 def _cell_ready(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
@@ -243,6 +270,8 @@ _WRITERS: dict[str, _Writer] = {
     "run-new": _run_new,
     CELL_OVERDUE: _cell_overdue,
     CELL_OVERDUE_ENDED: _cell_overdue_ended,
+    ATTENTION: _attention,
+    ATTENTION_ENDED: _attention_ended,
     "cell-ready": _cell_ready,
     "all-cells-run": _all_cells_run,
     "cell-done": _cell_done,

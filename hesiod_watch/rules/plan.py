@@ -26,7 +26,7 @@ from hesiod_watch.core.model import LOCAL, Action, Cell, Decision, Policy, Snaps
 from hesiod_watch.core.ownership import Attempt, Liveness, Owner
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import due_at, rested, time_of
-from hesiod_watch.rules import backup_schedule, delivery, retention
+from hesiod_watch.rules import backup_schedule, delivery, events, retention
 from hesiod_watch.rules.attempt_pauses import (
     attempt_due,
     attempts_today,
@@ -209,7 +209,7 @@ RULES: tuple[Rule, ...] = (
     want_ingest,
     want_sync,
     want_report,
-    delivery.want_queue_messages,
+    events.want_queue_messages,
     delivery.want_notify,
     backup_schedule.want_backup,
     backup_schedule.want_verify,

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from snapshots import attempt, cell, claim, flag, run
 
+from hesiod_watch.core.events import Event
 from hesiod_watch.core.model import Cell, CellId, Policy, RunType, Snapshot
 from hesiod_watch.core.ownership import Attempt, Flag, Owner
 from hesiod_watch.core.queued_messages import Outbox
 from hesiod_watch.rules.events import (
     EVENTS,
-    Event,
     addressed,
     default_kinds,
     due,

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from snapshots import attempt, cell, flag, run
 
+from hesiod_watch.core.events import Event
 from hesiod_watch.core.model import Cell, Policy
 from hesiod_watch.core.ownership import Owner
-from hesiod_watch.rules.events import EVENTS, Event, happened
+from hesiod_watch.rules.events import EVENTS, happened
 from hesiod_watch.rules.message_text import MOST_CELLS, compose, report_address, subject
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)

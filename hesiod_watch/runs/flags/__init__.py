@@ -108,6 +108,7 @@ from hesiod_watch.runs.flags.outbox import (
     put_message,
     read_messages,
     read_outbox,
+    read_text,
     read_ticket,
     write_ticket,
 )

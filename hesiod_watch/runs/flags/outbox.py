@@ -100,6 +100,13 @@ def read_messages(pipeline: Pipeline) -> tuple[OutboxMessage, ...]:
         raise translate(error, f"cannot read {pipeline / names.MESSAGES}") from error
 
 
+def read_text(pipeline: Pipeline, key: str) -> str:
+    """Text of a message; "" if it cannot be read."""
+    with suppress(OSError), pipeline.open(names.MESSAGES) as place:
+        return str(record_in(read(place.descriptor, key).text).get("text", ""))
+    return ""
+
+
 def begin_outbox(pipeline: Pipeline, past: Iterable[str]) -> bool:
     """Create an outbox for a run without one; True if this process created it.
 

@@ -1,0 +1,132 @@
+"""Attention as events: one message when something begins to need a person, one when that is over.
+
+The key of a beginning is `attention.KIND.DIGEST.N`, and that of its end `attention-ended.` with the
+same rest. The digest stands for the cell, the name, the upstream and so on. N is one more than the
+number of its reported ends, so a thing that begins again is reported again. Another reason for the
+same thing is nothing new.
+
+Kinds that had an event before this module existed keep it, and are in REPORTED_OTHERWISE.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime
+
+from hesiod_watch.core.action_kinds import PROCESS
+from hesiod_watch.core.attention import Attention
+from hesiod_watch.core.circumstances import NOTHING_KNOWN
+from hesiod_watch.core.events import Event
+from hesiod_watch.core.model import Cell, Policy, Snapshot, Stage
+from hesiod_watch.rules.attention import attention
+from hesiod_watch.rules.liveness import under_way
+from hesiod_watch.rules.overdue import WAITING
+from hesiod_watch.rules.stages import stage_of
+
+ATTENTION = "attention"
+ATTENTION_ENDED = "attention-ended"
+DIGEST = 12
+"""Hexadecimal digits that distinguish two occurrences of one event."""
+
+REPORTED_OTHERWISE = {
+    **dict.fromkeys(
+        ("overdue", "fallback", "surplus-files", "unreadable-summary", "unreadable-files"),
+        "cell-overdue",
+    ),
+    "failed": "cell-failed",
+    "run-failed": "run-failed",
+    "sync-failed": "sync-failed",
+    "backup-behind": "backup-failed",
+    "copy-damaged": "verification-failed",
+    "files-damaged": "checksums-failed",
+}
+"""Kinds with an event of their own."""
+NEVER_REPORTED = frozenset({"undelivered", "action-refused"})
+"""Kinds that no message reports: no message could, or only one process knows when it is over."""
+
+_BEGUN = re.compile(
+    rf"{ATTENTION}\.(?P<what>[a-z]+(?:-[a-z]+)*\.[0-9a-f]{{{DIGEST}}})\.(?P<number>[1-9][0-9]*)"
+)
+
+
+def find_begun(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
+    """Something in a run begins to need a person, as far as its snapshot shows it."""
+    found = attention(snapshot, NOTHING_KNOWN, policy, now)
+    for key, each in begun(found, _reported(snapshot)):
+        cell = next((cell.id for cell in snapshot.cells if str(cell.id) == each.cell), None)
+        yield Event(ATTENTION, snapshot.run, key, cell, each)
+
+
+def find_ended(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
+    """Something in a run does not need a person any more; only if that was reported.
+
+    Nothing ends while a flag of the run or a sync hides what its cells need.
+    """
+    if snapshot.stop_flags(PROCESS) or under_way(snapshot.sync):
+        return
+    found = attention(snapshot, NOTHING_KNOWN, policy, now)
+    unknown = {cell.id.stem for cell in snapshot.cells if _is_unknown(cell)}
+    for key, begin in ended(found, _reported(snapshot), unknown):
+        yield Event(ATTENTION_ENDED, snapshot.run, key, begun=begin)
+
+
+def begun(found: Iterable[Attention], reported: Collection[str]) -> Iterator[tuple[str, Attention]]:
+    """Yield what needs a person, with the key of its beginning, whether reported or not."""
+    for each in found:
+        if is_reported(each):
+            what = f"{each.kind}.{_of(each)}"
+            yield f"{ATTENTION}.{what}.{_next_number(what, reported)}", each
+
+
+def ended(
+    found: Iterable[Attention], reported: Collection[str], unknown: Collection[str] = ()
+) -> Iterator[tuple[str, str]]:
+    """Yield the keys of ends that are not reported yet, each with the key of its beginning.
+
+    Nothing is known about the cells whose stems are in `unknown`, so nothing of them ends.
+    """
+    present = {f"{each.kind}.{_of(each)}" for each in found}
+    hidden = {digest(stem) for stem in unknown}
+    for key in sorted(reported):
+        if match := _BEGUN.fullmatch(key):
+            end = f"{ATTENTION_ENDED}.{match['what']}.{match['number']}"
+            over = match["what"] not in present and match["what"].rpartition(".")[2] not in hidden
+            if over and end not in reported:
+                yield end, key
+
+
+def is_reported(each: Attention) -> bool:
+    """Whether an entry is reported as an event of this module."""
+    return (
+        each.needs_person
+        and each.kind not in REPORTED_OTHERWISE
+        and each.kind not in NEVER_REPORTED
+    )
+
+
+def digest(*texts: str) -> str:
+    data = "\0".join(texts).encode("utf-8", "surrogateescape")
+    return hashlib.sha256(data).hexdigest()[:DIGEST]
+
+
+def _of(each: Attention) -> str:
+    return digest(*each.identity[1:])
+
+
+def _next_number(what: str, reported: Collection[str]) -> int:
+    number = 1
+    while f"{ATTENTION_ENDED}.{what}.{number}" in reported:
+        number += 1
+    return number
+
+
+def _is_unknown(cell: Cell) -> bool:
+    """Whether a snapshot does not show if a cell still waits for its data."""
+    stage = stage_of(cell)
+    return stage is Stage.NEW or (stage in WAITING and cell.present and cell.completeness is None)
+
+
+def _reported(snapshot: Snapshot) -> frozenset[str]:
+    return snapshot.outbox.reported if snapshot.outbox else frozenset()
