@@ -23,9 +23,10 @@ SCRIPTS = sorted(
     ]
 )
 UNITS = sorted((ROOT / "contrib" / "systemd").iterdir())
-SERVICES = [path for path in UNITS if path.suffix == ".service"]
 UNIT = ROOT / "contrib" / "systemd" / "hesiod-watch.service"
 POLL = ROOT / "contrib" / "systemd" / "hesiod-watch-poll.service"
+MAIL = ROOT / "contrib" / "systemd" / "hesiod-watch-mail.service"
+SERVICES = [POLL, UNIT]
 
 
 def test_sample_in_contrib() -> None:
@@ -154,6 +155,37 @@ def test_poll_is_started_every_five_minutes() -> None:
     assert "OnCalendar=*:0/5" in timer.read_text("utf-8").splitlines()
     (command,) = re.findall(r"^ExecStart=(.*)$", POLL.read_text("utf-8"), re.M)
     assert cron.read_text("utf-8").splitlines()[-1].endswith(f"  umask 007 && {command}")
+
+
+@pytest.mark.parametrize(
+    ("journal", "mailed"),
+    [
+        ("hesiod-watch: a & b\n", "hesiod-watch: a & b\n"),
+        ("Finished a poll.\nhesiod-watch: 1 % \\n\nhesiod-watch: 2\n", None),
+        ("Finished a poll.\n", ""),
+    ],
+    ids=["a line", "two lines and a note of systemd", "nothing new"],
+)
+def test_mail_of_a_poll(tmp_path: Path, journal: str, mailed: str | None) -> None:
+    """The unit after each poll mails the lines of that poll, and nothing if there is none."""
+    for line in ("OnFailure=hesiod-watch-mail.service", "OnSuccess=hesiod-watch-mail.service"):
+        assert line in POLL.read_text("utf-8").splitlines()
+    (command,) = re.findall(r"^ExecStart=/bin/sh -c '(.*)'$", MAIL.read_text("utf-8"), re.M)
+    (tmp_path / "journal").write_text(journal)
+    for name, text in {
+        "journalctl": f"printf '%s' \"$*\" >{tmp_path}/asked; cat {tmp_path}/journal",
+        "mail": f"cat >{tmp_path}/sent",
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "MONITOR_INVOCATION_ID": "abc"}
+    shell = command.replace("$$", "$").replace("%%", "%")
+    subprocess.run(["/bin/sh", "-c", shell], env=environ, check=True)
+    assert "_SYSTEMD_INVOCATION_ID=abc" in (tmp_path / "asked").read_text()
+    sent = tmp_path / "sent"
+    assert (sent.read_text() if sent.exists() else "") == (
+        journal.partition("\n")[2] if mailed is None else mailed
+    )
 
 
 @pytest.mark.parametrize("unit", SERVICES, ids=[path.stem for path in SERVICES])

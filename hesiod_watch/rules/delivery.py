@@ -144,8 +144,8 @@ def sentences(outbox: Outbox | None) -> Iterator[str]:
         )
 
 
-def in_all(outboxes: Mapping[str, Outbox]) -> Iterator[str]:
-    """Sentences about undelivered messages of many runs, by name: one for each channel."""
+def in_all(outboxes: Mapping[str, Outbox]) -> Iterator[tuple[str, str]]:
+    """Channels with undelivered messages of many runs, each with one sentence about them."""
     waiting: dict[str, list[str]] = {}
     counts: dict[str, int] = {}
     reasons: dict[str, str] = {}
@@ -159,8 +159,9 @@ def in_all(outboxes: Mapping[str, Outbox]) -> Iterator[str]:
         of_runs = runs[0] if len(runs) == 1 else f"{len(runs)} runs"
         reason = f": {reasons[name]}" if reasons[name] else ""
         yield (
+            name,
             f"{number_of(counts[name], 'message')} of {of_runs} not delivered to {name}"
-            f" for more than an hour{reason}"
+            f" for more than an hour{reason}",
         )
 
 

@@ -26,7 +26,6 @@ from hesiod_watch.core.model import ListedRun
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.queued_messages import Outbox
 from hesiod_watch.core.text import quoted
-from hesiod_watch.host.cooldown import first_today
 from hesiod_watch.host.locks import lock_problems
 from hesiod_watch.host.sdnotify import SystemdNotifier
 from hesiod_watch.rules import delivery
@@ -34,6 +33,7 @@ from hesiod_watch.rules.stages import settled
 from hesiod_watch.runs.areas import OutputArea, landing_problem
 from hesiod_watch.runs.landing import LandingArea
 from hesiod_watch.service.executors import EndedAction
+from hesiod_watch.service.poll_problems import Problem
 from hesiod_watch.service.reconcile import LookResult, Reconciler
 from hesiod_watch.service.watch.listings import query_upstreams
 from hesiod_watch.service.watch.watcher import Watcher
@@ -48,8 +48,8 @@ POLL_WAIT = 0.5
 NOT_IN_POLL = frozenset({"undelivered", "run-failed"})
 """Kinds of attention that a poll does not print each time.
 
-Undelivered messages are reported once a day, for all runs together. The flag `failed` of a run is
-made by a person, who knows the problem.
+Undelivered messages are printed for all runs together, when they are late. The flag `failed` of a
+run is made by a person, who knows the problem.
 """
 HEAD_START = 2.0
 """Seconds that a poll first waits for its upstreams, so that it looks at their runs only once."""
@@ -85,7 +85,8 @@ class Engine:
         self._listed_runs: Mapping[Path, ListedRun] = {}
         self._to_sync: dict[Path, None] = {}  # runs that wait until there is no processing to start
         self._syncing: set[Path] = set()  # runs that may sync now
-        self._known_problems: tuple[str, ...] = ()
+        # Sentence about an upstream → its name, if it did not answer.
+        self._upstreams: Mapping[str, str] = {}
         self._late: dict[str, Outbox] = {}  # outboxes whose messages have waited too long, by run
         self.failed: dict[str, str] = {}  # run and cell → sentence
         self._broken: dict[Path, str] = {}  # runs whose last look met a bug, with a sentence
@@ -199,37 +200,39 @@ class Engine:
             self.queue.add(ended.run_dir)
         return any_ended
 
-    def ask_upstreams(self, stop: Callable[[], bool] = lambda: False) -> tuple[str, ...]:
-        """Query every upstream and look at all listed runs; returns sentences about problems.
+    def ask_upstreams(self, stop: Callable[[], bool] = lambda: False) -> None:
+        """Query every upstream and look at all listed runs.
 
         May run in a thread of its own. Raises TemporaryError if the landing area cannot be read.
         """
         seen = query_upstreams(self.config, stop=stop)
         self._listed_runs = seen.listed_runs
         for problem in seen.problems:
-            if self.repeat and problem not in self._known_problems:  # a poll prints them at its end
+            if self.repeat and problem not in self._upstreams:  # a poll prints them at its end
                 logger.warning("upstream", extra=fields(why=problem))
-        self._known_problems = seen.problems
+        self._upstreams = {why: seen.silent.get(why, "") for why in seen.problems}
         for run_dir in seen.listed_runs:
             self.queue.add(run_dir)
-        return seen.problems
 
-    def problems(self) -> list[str]:
-        """Sentences about everything that needs a person, for the end of a poll."""
-        broken = [self._broken[run_dir] for run_dir in sorted(self._broken)]
+    def problems(self) -> list[Problem]:
+        """Everything that needs a person, for the end of a poll."""
         found = self.reconciler.attention()
         flagged = {each.subject for each in found}
-        failed = [why for where, why in self.failed.items() if where not in flagged]
-        blocked = [str(each) for each in found if each.kind not in NOT_IN_POLL]
         of_host = lock_problems(self.config.landing, self.config.locks)
-        return [*of_host, *failed, *broken, *blocked, *self.undelivered()]
+        return [
+            *(Problem(f"upstream {name or why}", why) for why, name in self._upstreams.items()),
+            *(Problem(why, why) for why in of_host),
+            *(Problem("", why) for where, why in self.failed.items() if where not in flagged),
+            *(Problem(f"bug {run}", self._broken[run]) for run in sorted(self._broken)),
+            *(Problem.of(each) for each in found if each.kind not in NOT_IN_POLL),
+            # Cron is the last way to report these.
+            *(Problem(f"undelivered {name}", why) for name, why in delivery.in_all(self._late)),
+        ]
 
-    def undelivered(self) -> list[str]:
-        """Sentences about undelivered messages, once a day: cron is the last way to report them."""
-        sentences = list(delivery.in_all(self._late))
-        config = self.config
-        first = bool(sentences) and first_today(config.landing, "undelivered", config.locks)
-        return sentences if first else []
+    def unjudged_runs(self) -> frozenset[str]:
+        """Runs of which the last look could not find out what needs a person."""
+        broken = {display(run_dir.name) for run_dir in self._broken}
+        return self.reconciler.unjudged_runs() | broken
 
     def commence_syncs(self) -> bool:
         """Start copying the runs that wait for it; returns whether there are any.
@@ -393,17 +396,25 @@ class Service:
         self._landing_problem = problem
 
 
+@dataclass(frozen=True)
+class PollResult:
+    """Findings of a poll."""
+
+    problems: list[Problem]
+    unjudged_runs: frozenset[str]  # runs of which nothing is known; escaped for display
+
+
 def poll(
     config: Config,
     *,
     runs: list[Path] | None = None,
     on_look: Callable[[LookResult], None] = lambda looked: None,
     stop: threading.Event | None = None,
-) -> list[str]:
+) -> PollResult:
     """Look at every run (or at `runs`) once, and again after each piece of work; then return.
 
-    Returns sentences about problems; raises TemporaryError if an area is missing. Runs that found
-    every worker busy with work of other processes are left for the next poll. An upstream without a
+    Returns what the poll prints; raises TemporaryError if an area is missing. Runs that found every
+    worker busy with work of other processes are left for the next poll. An upstream without a
     response delays nothing: all runs are looked at meanwhile, and the runs that it lists are looked
     at once more.
     """
@@ -415,19 +426,20 @@ def poll(
     stop = stop or threading.Event()
     if runs is not None:
         _work_through(engine, on_look, stop)
-        return engine.problems()
+        return PollResult(engine.problems(), engine.unjudged_runs())
     with ThreadPoolExecutor(1, thread_name_prefix="ask-upstreams") as thread:
         querying = thread.submit(engine.ask_upstreams, stop.is_set)
         wait([querying], HEAD_START)
         _work_through(engine, on_look, stop, querying)
-    return [*querying.result(), *engine.problems()]
+    querying.result()
+    return PollResult(engine.problems(), engine.unjudged_runs())
 
 
 def _work_through(
     engine: Engine,
     on_look: Callable[[LookResult], None],
     stop: threading.Event,
-    querying: Future[tuple[str, ...]] | None = None,
+    querying: Future[None] | None = None,
 ) -> None:
     """Look at every run in the queue until no work is under way and `asking` has ended."""
     # whether one of our workers has ended since the last look at the runs that found all busy

@@ -22,6 +22,7 @@ from hesiod_watch.core.circumstances import Circumstances, RefusedAction
 from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Action, CellId, Decision, ListedRun, RunName, Snapshot
+from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.core.times import BackOff, due_at
 from hesiod_watch.host import process
@@ -96,6 +97,7 @@ class Reconciler:
         self._short_codes: list[int] = []
         self._logged: dict[Path, tuple[str, ...]] = {}
         self._attention: dict[Path, tuple[Attention, ...]] = {}
+        self._unjudged: dict[Path, RunName] = {}  # runs that a sync was changing at the last look
         self._me = process.this_owner("decide", self.config.processing.executor)
         for sentence in lock_problems(self.config.landing, self.config.locks):
             if self.repeat:  # a poll prints them at its end
@@ -161,6 +163,7 @@ class Reconciler:
         """Forget a run that no longer exists."""
         self._logged.pop(run_dir, None)
         self._attention.pop(run_dir, None)
+        self._unjudged.pop(run_dir, None)
         for key in [key for key in self._failures if key[0] == run_dir]:
             del self._failures[key]
 
@@ -277,7 +280,8 @@ class Reconciler:
         former = self._failures.get(key)
         attempts = former.attempts + 1 if former else 1
         self._failures[key] = _Failure(error, attempts, self.clock(), unstarted, flagged)
-        if former is None or former.error != error:
+        # A poll prints it at its end.
+        if self.repeat and (former is None or former.error != error):
             run_dir, action, cell = key
             logger.warning(
                 "not done", extra=fields(run=run_dir.name, cell=cell, action=action, why=error)
@@ -316,10 +320,16 @@ class Reconciler:
             found.append(refused_action(refused))
         return found
 
+    def unjudged_runs(self) -> frozenset[str]:
+        """Runs of which the last look could not find out what needs a person, for display."""
+        return frozenset(map(display, self._unjudged.values()))
+
     def _note_attention(self, snapshot: Snapshot, now: datetime) -> None:
         """Remember what needs a person in a run; the service logs each thing once."""
         if under_way(snapshot.sync):
+            self._unjudged[snapshot.path] = snapshot.run
             return  # the look after the sync reports it
+        self._unjudged.pop(snapshot.path, None)
         configured = is_configured(snapshot.upstream, self.config)
         around = Circumstances(upstream_configured=configured)
         found = attention.attention(snapshot, around, self._policy, now)

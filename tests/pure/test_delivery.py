@@ -220,12 +220,12 @@ def test_of_all_runs() -> None:
     """Cron's mail has one sentence for each channel, for any number of runs."""
     away = replace(OUTBOX, last_attempt=ended(rt=failure(1)), delivered={"chat": 2})
     assert list(in_all({"a": away})) == [
-        "2 messages of a not delivered to rt for more than an hour: away"
+        ("rt", "2 messages of a not delivered to rt for more than an hour: away")
     ]
     both = list(in_all({"a": away, "b": OUTBOX}))
     assert both == [
-        "4 messages of 2 runs not delivered to rt for more than an hour: away",
-        "2 messages of b not delivered to chat for more than an hour",
+        ("rt", "4 messages of 2 runs not delivered to rt for more than an hour: away"),
+        ("chat", "2 messages of b not delivered to chat for more than an hour"),
     ]
     assert list(in_all({})) == []
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hesiod_watch.config import Config
@@ -35,6 +35,8 @@ class ListedRuns:
     # incomplete responses of upstreams, runs without a name, ignored names
     problems: tuple[str, ...]
     listings: tuple[UpstreamListing, ...]
+    # sentence of `problems` → name of the upstream that did not answer
+    silent: Mapping[str, str] = field(default_factory=dict)
 
 
 def query_upstreams(config: Config, *, stop: Callable[[], bool] = lambda: False) -> ListedRuns:
@@ -57,9 +59,11 @@ def query_upstreams(config: Config, *, stop: Callable[[], bool] = lambda: False)
         listings = tuple(pool.map(lambda upstream: list_upstream(upstream, stop=stop), remote))
     found: list[FoundRun] = []
     problems = []
+    silent = {}
     for upstream, listing in zip(remote, listings, strict=True):
         if listing.problem:
             problems.append(f"upstream {upstream.name}: {listing.problem}")
+            silent[problems[-1]] = upstream.name
         problems += [
             f"upstream {upstream.name}: {entry.name}: {entry.why}" for entry in listing.quarantined
         ]
@@ -72,7 +76,7 @@ def query_upstreams(config: Config, *, stop: Callable[[], bool] = lambda: False)
             if name := named.names.get(run.location):
                 place = runs.get(name) or _new_place(config, name)
                 listed_runs[place] = ListedRun(run.location, frozenset(run.cells))
-    return ListedRuns(listed_runs, tuple(problems), listings)
+    return ListedRuns(listed_runs, tuple(problems), listings, silent)
 
 
 def _pin(run: OpenDirectory, output: Path, owners: frozenset[int]) -> str | None:
