@@ -38,7 +38,7 @@ from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.areas import OutputArea, landing_owners
 from hesiod_watch.runs.landing import LandingArea
-from hesiod_watch.runs.observe import observe
+from hesiod_watch.runs.observe import observe, observe_site
 
 logger = logging.getLogger(__name__)
 
@@ -178,6 +178,24 @@ def file_system_time(job: Job) -> float:
     """
     with translated(f"cannot write in {display(str(job.pipeline))}"):
         return time_in(job.pipeline.descriptor)
+
+
+class SiteJob(Job):
+    """Delivery of the messages of the site, which has no run."""
+
+    @cached_property
+    def pipeline(self) -> flags.Pipeline:
+        return flags.SitePipeline(self.config.output)
+
+    def check_owner(self) -> None:
+        """The administrator's program made the directory."""
+
+    def look(self, channels: Collection[str] = ()) -> Snapshot:
+        """Observe the outbox of the site, like a run that has nothing but messages."""
+        return observe_site(self.config.output, judge=self.judge, channels=channels)
+
+    def log(self) -> RunLog:
+        return RunLog(self.run_dir / "messages.log")
 
 
 def command_of(job: Job) -> tuple[str, ...]:

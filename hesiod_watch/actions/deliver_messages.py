@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from hesiod_watch.actions import Job, Outcome
+from hesiod_watch.actions import Job, Outcome, SiteJob
 from hesiod_watch.actions.attempt import attempt_at
 from hesiod_watch.config import TRACKER
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
@@ -179,8 +179,12 @@ class _Recipient:
 
 
 def _ticket(job: Job, snapshot: Snapshot) -> TicketRequest:
-    """The form that the run's ticket must have now."""
+    """The form that the ticket of the run, or of the site, must have now."""
     settings = job.config.notify.rt
+    if isinstance(job, SiteJob):
+        name = f"hesiod-watch on {job.owner.host}: {job.config.landing}"
+        name = flags.site_subject(job.pipeline, name)
+        return TicketRequest(name, settings.queue, name)
     status, _ = status_of(snapshot)
     known = status is not Status.COMPLETE or is_reported_complete(snapshot)
     return TicketRequest(

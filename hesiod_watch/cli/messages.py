@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 from hesiod_watch.cli.common import (
-    add_run_argument,
     config_of,
     look_at,
     now,
@@ -24,6 +23,7 @@ from hesiod_watch.core.queued_messages import Outbox, OutboxMessage
 from hesiod_watch.rules.delivery import next_attempt, sentences
 from hesiod_watch.rules.evidence import ago
 from hesiod_watch.runs import flags
+from hesiod_watch.runs.observe import observe_site
 
 
 def messages_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,12 @@ def messages_arguments(parser: argparse.ArgumentParser) -> None:
         "Lists every message with its number and, for each channel, whether it is delivered. Works"
         " without a configured channel, too."
     )
-    add_run_argument(parser)
+    parser.add_argument(
+        "run",
+        nargs="?",
+        metavar="RUN",
+        help="name or path of a run; default: the messages of the whole site",
+    )
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--text", action="store_true", help="print the texts, too")
     how.add_argument("--json", action="store_true", help="print a JSON document")
@@ -52,13 +57,18 @@ def summary_document(snapshot: Snapshot) -> dict[str, Any]:
 
 def call_messages(options: argparse.Namespace) -> int:
     config = config_of(options)
-    run = open_run(config, run_path(config, options.run))
-    snapshot = look_at(config, run)
-    require_observed(snapshot)
+    pipeline: flags.Pipeline
+    if options.run is None:
+        pipeline, kinds = flags.SitePipeline(config.output), config.notify.kinds()
+        snapshot = observe_site(config.output, judge=config.judge, channels=kinds)
+    else:
+        run = open_run(config, run_path(config, options.run))
+        pipeline, snapshot = flags.Pipeline(run), look_at(config, run)
+        require_observed(snapshot)
     outbox = snapshot.outbox
     if outbox is None:
         raise UsageError(f"{display(snapshot.run)}: there is no message about this run yet")
-    messages = flags.read_messages(flags.Pipeline(run))
+    messages = flags.read_messages(pipeline)
     if options.json:
         documents = [_message_document(message, outbox) for message in messages]
         print(

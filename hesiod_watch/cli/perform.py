@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hesiod_watch.actions import Job, perform
+from hesiod_watch.actions import Job, SiteJob, perform
 from hesiod_watch.cli.common import (
     add_cell_argument,
     add_run_argument,
@@ -24,7 +24,7 @@ from hesiod_watch.cli.common import (
 )
 from hesiod_watch.config import Config
 from hesiod_watch.core import naming
-from hesiod_watch.core.action_kinds import ACTIONS, NEW_RUN, VERIFY, ActionMode
+from hesiod_watch.core.action_kinds import ACTIONS, NEW_RUN, NOTIFY, VERIFY, ActionMode
 from hesiod_watch.core.errors import PermanentError, UsageError
 from hesiod_watch.core.model import LOCAL, CellId, Snapshot, Stage
 from hesiod_watch.core.naming import display
@@ -94,6 +94,10 @@ def call_perform(options: argparse.Namespace) -> int:
     config = config_of(options)
     if options.nice:
         os.nice(options.nice)
+    if kind is NOTIFY and Path(options.run) == (site := flags.SitePipeline(config.output)).path:
+        owner = process.this_owner(options.action, "inline", reason=options.reason)
+        perform(SiteJob(options.action, site.path, config, owner, reason=options.reason))
+        return 0
     run_dir = _new_run_path(config, options) or run_path(config, options.run)
     if kind.needs_cell and options.cell is None:
         raise UsageError(f"the action {options.action} needs a cell: LIBRARY/CELL")

@@ -46,6 +46,9 @@ REPORTED_OTHERWISE = {
 NEVER_REPORTED = frozenset({"undelivered", "action-refused"})
 """Kinds that no message reports: no message could, or only one process knows when it is over."""
 
+CIRCUMSTANTIAL = frozenset({"not-permitted", "upstream-unconfigured"})
+"""Kinds of a run that its snapshot alone does not show."""
+
 _BEGUN = re.compile(
     rf"{ATTENTION}\.(?P<what>[a-z]+(?:-[a-z]+)*\.[0-9a-f]{{{DIGEST}}})\.(?P<number>[1-9][0-9]*)"
 )
@@ -72,22 +75,40 @@ def find_ended(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Ev
         yield Event(ATTENTION_ENDED, snapshot.run, key, begun=begin)
 
 
-def begun(found: Iterable[Attention], reported: Collection[str]) -> Iterator[tuple[str, Attention]]:
+def for_site(
+    snapshot: Snapshot, found: Iterable[Attention], *, reports: bool
+) -> tuple[Attention, ...]:
+    """Return the entries of a run that the site reports.
+
+    A run that `reports` has an outbox, which takes everything that its snapshot alone shows.
+    """
+    if not reports:
+        return tuple(each for each in found if is_reported(each))
+    return tuple(each for each in found if is_reported(each) and each.kind in CIRCUMSTANTIAL)
+
+
+def begun(
+    found: Iterable[Attention], reported: Collection[str], *, of_site: bool = False
+) -> Iterator[tuple[str, Attention]]:
     """Yield what needs a person, with the key of its beginning, whether reported or not."""
     for each in found:
         if is_reported(each):
-            what = f"{each.kind}.{_of(each)}"
+            what = _what(each, of_site=of_site)
             yield f"{ATTENTION}.{what}.{_next_number(what, reported)}", each
 
 
 def ended(
-    found: Iterable[Attention], reported: Collection[str], unknown: Collection[str] = ()
+    found: Iterable[Attention],
+    reported: Collection[str],
+    unknown: Collection[str] = (),
+    *,
+    of_site: bool = False,
 ) -> Iterator[tuple[str, str]]:
     """Yield the keys of ends that are not reported yet, each with the key of its beginning.
 
     Nothing is known about the cells whose stems are in `unknown`, so nothing of them ends.
     """
-    present = {f"{each.kind}.{_of(each)}" for each in found}
+    present = {_what(each, of_site=of_site) for each in found}
     hidden = {digest(stem) for stem in unknown}
     for key in sorted(reported):
         if match := _BEGUN.fullmatch(key):
@@ -111,8 +132,9 @@ def digest(*texts: str) -> str:
     return hashlib.sha256(data).hexdigest()[:DIGEST]
 
 
-def _of(each: Attention) -> str:
-    return digest(*each.identity[1:])
+def _what(each: Attention, *, of_site: bool) -> str:
+    run = (each.run,) if of_site else ()
+    return f"{each.kind}.{digest(*run, *each.identity[1:])}"
 
 
 def _next_number(what: str, reported: Collection[str]) -> int:

@@ -58,7 +58,7 @@ Finder = Callable[[Snapshot, Policy, datetime], Iterator[Event]]
 
 def due(snapshot: Snapshot, policy: Policy, now: datetime) -> tuple[Event, ...]:
     """Events to report now, in the order of their messages. `now` has a time zone."""
-    if not _may_report(snapshot):
+    if not may_report(snapshot):
         return ()
     if snapshot.outbox is None:
         # hesiod-watch worked on this run before there were messages. Its events are reported from
@@ -96,7 +96,8 @@ def default_kinds() -> dict[str, str]:
     return {name: kind.default for name, kind in EVENTS.items()}
 
 
-def _may_report(snapshot: Snapshot) -> bool:
+def may_report(snapshot: Snapshot) -> bool:
+    """Whether messages about a run can be written to its outbox, and are wanted."""
     readable = not snapshot.problem and not (snapshot.outbox and snapshot.outbox.problem)
     return snapshot.adopted and readable and not snapshot.stop_flags(TELL)
 

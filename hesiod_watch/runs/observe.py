@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -389,3 +390,11 @@ def _read_small(path: Path) -> Mapping[str, object]:
             return record_in(file.read(SMALL))
     except OSError:
         return {}
+
+
+def observe_site(output: Path, *, judge: Judge, channels: Collection[str] = ()) -> Snapshot:
+    """Observe the outbox of the site, like a run that has nothing but messages."""
+    place, outbox = flags.SitePipeline(output), None
+    with suppress(OSError):  # it does not exist yet
+        outbox = flags.read_outbox(place, flags.read_flags(place), channels, judge)
+    return Snapshot(RunName(place.path.name), place.path, has_pipeline=True, outbox=outbox)

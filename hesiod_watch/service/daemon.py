@@ -15,11 +15,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from hesiod_watch.config import Config
 from hesiod_watch.core.action_kinds import SYNC, ActionMode
+from hesiod_watch.core.circumstances import UpstreamAnswer
 from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import ListedRun
@@ -29,12 +30,17 @@ from hesiod_watch.core.text import quoted
 from hesiod_watch.host.locks import lock_problems
 from hesiod_watch.host.sdnotify import SystemdNotifier
 from hesiod_watch.rules import delivery
+from hesiod_watch.rules.attention import attention_of_site
 from hesiod_watch.rules.stages import settled
 from hesiod_watch.runs.areas import OutputArea, landing_problem
+from hesiod_watch.runs.flags import SitePipeline
 from hesiod_watch.runs.landing import LandingArea
+from hesiod_watch.runs.observe import observe_site
+from hesiod_watch.service.circumstances import site_circumstances
 from hesiod_watch.service.executors import EndedAction
 from hesiod_watch.service.poll_problems import Problem
 from hesiod_watch.service.reconcile import LookResult, Reconciler
+from hesiod_watch.service.site_messages import queue_site_messages
 from hesiod_watch.service.watch.listings import query_upstreams
 from hesiod_watch.service.watch.watcher import Watcher
 from hesiod_watch.service.workqueue import WorkQueue
@@ -88,6 +94,9 @@ class Engine:
         # Sentence about an upstream → its name, if it did not answer.
         self._upstreams: Mapping[str, str] = {}
         self._late: dict[str, Outbox] = {}  # outboxes whose messages have waited too long, by run
+        self.site = SitePipeline(self.config.output).path
+        # Whether each upstream was asked since the start.
+        self.asked = all(upstream.place.is_local for upstream in self.config.upstreams)
         self.failed: dict[str, str] = {}  # run and cell → sentence
         self._broken: dict[Path, str] = {}  # runs whose last look met a bug, with a sentence
 
@@ -120,6 +129,8 @@ class Engine:
     def look(self, run_dir: Path) -> LookResult | None:
         """Reconcile one run from the queue; a run that no longer exists is forgotten."""
         try:
+            if run_dir == self.site:
+                return self._look_at_site()
             listed_run = self._listed_runs.get(run_dir)
             if not listed_run and not run_dir.is_dir():
                 self._settled.pop(run_dir, None)
@@ -151,6 +162,39 @@ class Engine:
         finally:
             self.queue.done(run_dir)
         return looked
+
+    def report_site(self, *, judged: bool) -> None:
+        """Queue the messages about what no run's outbox can take, and have them delivered.
+
+        Nothing is over if not everything was `judged`.
+        """
+        if self.config.processing.executor == "dry-run":
+            return
+        around = replace(
+            site_circumstances(self.config),
+            upstreams=tuple(
+                UpstreamAnswer(upstream.name, upstream.location, why)
+                for why, name in self._upstreams.items()
+                for upstream in self.config.upstreams
+                if upstream.name == name
+            ),
+        )
+        found = attention_of_site(around, self.reconciler.clock())
+        queue_site_messages(
+            self.config,
+            (*found, *self.reconciler.attention_for_site()),
+            judged=judged and self.asked,
+            unjudged_runs=self.unjudged_runs(),
+        )
+        self.queue.add(self.site)
+
+    def _look_at_site(self) -> LookResult:
+        channels = self.config.notify.kinds()
+        snapshot = observe_site(self.config.output, judge=self.config.judge, channels=channels)
+        self._late.pop("this site", None)
+        if snapshot.outbox and delivery.overdue(snapshot.outbox, self.reconciler.clock()):
+            self._late["this site"] = snapshot.outbox
+        return LookResult(snapshot, look_again=self.reconciler.deliver_site_messages(snapshot))
 
     def _wait_for_workers(
         self, run_dir: Path, full: frozenset[str], started: frozenset[str]
@@ -210,6 +254,7 @@ class Engine:
         for problem in seen.problems:
             if self.repeat and problem not in self._upstreams:  # a poll prints them at its end
                 logger.warning("upstream", extra=fields(why=problem))
+        self.asked = True
         self._upstreams = {why: seen.silent.get(why, "") for why in seen.problems}
         for run_dir in seen.listed_runs:
             self.queue.add(run_dir)
@@ -330,6 +375,9 @@ class Service:
                     engine.retry_full()
                 if self._watching.next_check() <= 0:
                     self._check_areas()
+                    if not engine.has_more():
+                        missing = self._landing_problem or self._output_problem
+                        engine.report_site(judged=not missing)
                     self._watching.check()
                 if heartbeat and time.monotonic() >= next_heartbeat:
                     next_heartbeat = time.monotonic() + heartbeat
@@ -419,11 +467,13 @@ def poll(
     at once more.
     """
     engine = Engine(config, repeat=False)
+    stop = stop or threading.Event()
     if problem := engine.landing_problem() or engine.output_problem():
+        engine.report_site(judged=False)
+        _work_through(engine, on_look, stop)
         raise TemporaryError(problem)
     for run in engine.landing.runs() if runs is None else runs:
         engine.queue.add(run)
-    stop = stop or threading.Event()
     if runs is not None:
         _work_through(engine, on_look, stop)
         return PollResult(engine.problems(), engine.unjudged_runs())
@@ -432,6 +482,9 @@ def poll(
         wait([querying], HEAD_START)
         _work_through(engine, on_look, stop, querying)
     querying.result()
+    if not stop.is_set():
+        engine.report_site(judged=True)
+        _work_through(engine, on_look, stop)
     return PollResult(engine.problems(), engine.unjudged_runs())
 
 

@@ -28,10 +28,12 @@ from hesiod_watch.core.times import BackOff, due_at
 from hesiod_watch.host import process
 from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.host.locks import lock_problems
-from hesiod_watch.rules import attention
+from hesiod_watch.rules import attention, attention_events, delivery, events
 from hesiod_watch.rules.liveness import under_way
 from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.run_attention import refused_action
+from hesiod_watch.rules.run_types import type_of
+from hesiod_watch.rules.stages import settled
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.areas import landing_owners
 from hesiod_watch.runs.observe import INGEST_DIRECTORY, observe
@@ -97,6 +99,8 @@ class Reconciler:
         self._short_codes: list[int] = []
         self._logged: dict[Path, tuple[str, ...]] = {}
         self._attention: dict[Path, tuple[Attention, ...]] = {}
+        # What the messages of the site report about a run.
+        self._of_site: dict[Path, tuple[Attention, ...]] = {}
         self._unjudged: dict[Path, RunName] = {}  # runs that a sync was changing at the last look
         self._me = process.this_owner("decide", self.config.processing.executor)
         for sentence in lock_problems(self.config.landing, self.config.locks):
@@ -163,6 +167,7 @@ class Reconciler:
         """Forget a run that no longer exists."""
         self._logged.pop(run_dir, None)
         self._attention.pop(run_dir, None)
+        self._of_site.pop(run_dir, None)
         self._unjudged.pop(run_dir, None)
         for key in [key for key in self._failures if key[0] == run_dir]:
             del self._failures[key]
@@ -320,6 +325,26 @@ class Reconciler:
             found.append(refused_action(refused))
         return found
 
+    def attention_for_site(self) -> list[Attention]:
+        """Everything that needs a person and that the outbox of its run cannot take."""
+        return [each for found in list(self._of_site.values()) for each in found]
+
+    def deliver_site_messages(self, snapshot: Snapshot) -> float | None:
+        """Start the delivery of the site's messages; return the seconds until the next look."""
+        now = self.clock()
+        for action in delivery.want_notify(snapshot, self._policy, now):
+            if not self._resting(snapshot.path, action, now):
+                self._begin(OpenDirectory(snapshot.path), snapshot, action)
+        times = list(delivery.look_again(snapshot, self._policy, now))
+        return max(0.0, (min(times) - now).total_seconds()) if times else None
+
+    def _for_site(self, snapshot: Snapshot, person: tuple[Attention, ...]) -> tuple[Attention, ...]:
+        silent = "aborted" in snapshot.flags or not type_of(snapshot, self._policy).notify
+        reports = events.may_report(snapshot)
+        if silent or (reports and snapshot.outbox is None and settled(snapshot)):
+            return ()
+        return attention_events.for_site(snapshot, person, reports=reports)
+
     def unjudged_runs(self) -> frozenset[str]:
         """Runs of which the last look could not find out what needs a person, for display."""
         return frozenset(map(display, self._unjudged.values()))
@@ -336,6 +361,7 @@ class Reconciler:
         person = tuple(each for each in found if each.needs_person)
         known = {(each.kind, each.cell) for each in self._attention.get(snapshot.path, ())}
         self._attention[snapshot.path] = person
+        self._of_site[snapshot.path] = self._for_site(snapshot, person)
         for each in person:
             if self.repeat and (each.kind, each.cell) not in known:  # a poll prints them at its end
                 logger.warning(

@@ -108,8 +108,10 @@ from hesiod_watch.runs.flags.outbox import (
     put_message,
     read_messages,
     read_outbox,
+    read_run,
     read_text,
     read_ticket,
+    site_subject,
     write_ticket,
 )
 from hesiod_watch.runs.flags.output_owner import (
@@ -119,7 +121,7 @@ from hesiod_watch.runs.flags.output_owner import (
     identify,
     read_record,
 )
-from hesiod_watch.runs.flags.pipeline import Pipeline
+from hesiod_watch.runs.flags.pipeline import Pipeline, SitePipeline
 from hesiod_watch.runs.flags.pipeline_owner import find_foreign_maker
 from hesiod_watch.runs.flags.run_facts import (
     adopt,

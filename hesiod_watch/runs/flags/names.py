@@ -21,6 +21,9 @@ OUTPUT = "output"
 TYPE = "type.yaml"
 MESSAGES = "messages"
 TICKET = "rt_ticket"
+SITE = ".hesiod-watch"
+"""Directory of the output area for what concerns no run."""
+SUBJECT = "ticket_subject"
 ATTIC = "attic"
 
 RUN_MEANINGS = {

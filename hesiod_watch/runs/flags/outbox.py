@@ -102,8 +102,17 @@ def read_messages(pipeline: Pipeline) -> tuple[OutboxMessage, ...]:
 
 def read_text(pipeline: Pipeline, key: str) -> str:
     """Text of a message; "" if it cannot be read."""
+    return _field(pipeline, key, "text")
+
+
+def read_run(pipeline: Pipeline, key: str) -> str:
+    """Run of a message of the site, escaped for display; "" if it is about none."""
+    return _field(pipeline, key, "run")
+
+
+def _field(pipeline: Pipeline, key: str, name: str) -> str:
     with suppress(OSError), pipeline.open(names.MESSAGES) as place:
-        return str(record_in(read(place.descriptor, key).text).get("text", ""))
+        return str(record_in(read(place.descriptor, key).text).get(name, ""))
     return ""
 
 
@@ -207,6 +216,17 @@ def write_ticket(pipeline: Pipeline, ticket: int) -> None:
     """Record the run's ticket, unless one is recorded. Raises as `create`, except FlagExists."""
     with suppress(FlagExists):
         create_file(pipeline, names.TICKET, f"{ticket}\n".encode())
+
+
+def site_subject(place: Pipeline, subject: str) -> str:
+    """Subject of the site's ticket: `subject` at the first call, and the same from then on.
+
+    Several hosts deliver to one ticket. Raises as `create`, except FlagExists.
+    """
+    with suppress(FlagExists):
+        create_file(place, names.SUBJECT, f"{display(subject)}\n".encode())
+    with translated(f"cannot read {place / names.SUBJECT}"):
+        return (place.read(names.SUBJECT).text or "").strip() or subject
 
 
 class _OutboxFiles:

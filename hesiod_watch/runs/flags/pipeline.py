@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.system_errors import DirectoryExchanged, translate
@@ -48,3 +49,14 @@ class Pipeline(OpenDirectory):
         if not name:
             return super().status()
         return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
+
+
+class SitePipeline(Pipeline):
+    """Directory `.hesiod-watch` of the output area: the messages of the site, as those of a run."""
+
+    def __init__(self, output: Path) -> None:
+        OpenDirectory.__init__(self, output / names.SITE, output)
+        self.run = self
+
+    def require_present(self) -> None:
+        self.require_in_place()

@@ -152,6 +152,9 @@ class Local:
             self._say("cannot release the claim", action, error)
 
     def _pipeline(self, run_dir: Path) -> flags.Pipeline:
+        site = flags.SitePipeline(self._config.output)
+        if run_dir == site.path:
+            return site
         return flags.Pipeline(OpenDirectory(run_dir, self._config.landing))
 
     def _say(self, what: str, action: Action, why: object) -> None:
@@ -185,5 +188,8 @@ class Local:
 
     def _log(self, run_dir: Path) -> Path | None:
         """The run's log; None where the run has no output directory of its own."""
-        place = flags.log_directory(self._pipeline(run_dir), self._config.output)
+        pipeline = self._pipeline(run_dir)
+        if isinstance(pipeline, flags.SitePipeline):
+            return pipeline / "messages.log"
+        place = flags.log_directory(pipeline, self._config.output)
         return place / "pipeline.log" if place else None
