@@ -29,6 +29,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "isal": ("fastq", "cli.simulator"),
     "jinja2": ("report",),
     "markupsafe": ("report",),
+    "prometheus_client": ("report.metrics",),
     "rich": ("cli",),
     "sh": ("host.command",),
     "rt": ("notify.rt_session", "notify.rt_errors"),
@@ -37,7 +38,10 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "_typeshed": ("config",),  # exists for the type checker only
 }
 
-HEAVY = ("numpy", "isal", "jinja2", "rich", "rt", "watchdog", "sh", "multiqc")
+HEAVY = (
+    *("numpy", "isal", "jinja2", "rich", "rt", "watchdog", "sh", "multiqc"),
+    "prometheus_client",
+)
 
 # Modules of the standard library that a rule may use: none of them reads the disk, the clock or the
 # network.

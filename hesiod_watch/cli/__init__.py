@@ -18,7 +18,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 from hesiod_watch import __version__
 
@@ -51,6 +51,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": (
         "explain_command",
         "why a run or a cell is in its state, what happens next, and what you can do",
+    ),
+    "check": (
+        "check_command",
+        "one line for Nagios and other monitoring: does a process look, and is a person needed",
     ),
     "plan": ("show", "what would be done now, with reasons; does nothing"),
     "flags": ("show", "every flag of a run: age, owner, alive or not, meaning"),
@@ -97,6 +101,8 @@ class CommandParser(argparse.ArgumentParser):
 
     command: str | None = None
     """Name of a command whose arguments are still to be added; None once they are."""
+    usage_code = USAGE
+    """Exit code after a wrong command line."""
 
     def load(self) -> None:
         """Add the command's description and arguments. Safe to repeat."""
@@ -106,10 +112,17 @@ class CommandParser(argparse.ArgumentParser):
         module = import_module(f"hesiod_watch.cli.{COMMANDS[command][0]}")
         getattr(module, f"{command.replace('-', '_')}_arguments")(self)
 
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(self.usage_code, f"{self.prog}: error: {message}\n")
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Load the command first: the top parser calls this method of the named command only."""
         self.load()
-        return super().parse_known_args(args, namespace)
+        options, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return options, unknown
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -37,13 +37,17 @@ from hesiod_watch.notify.registry import open_channels
 from hesiod_watch.remote.backup.checks import check_backup
 from hesiod_watch.remote.sequencer.checks import check_upstream
 from hesiod_watch.rules.attention import attention_of_site
+from hesiod_watch.rules.evidence import ago
+from hesiod_watch.rules.heartbeat import attention_of_watchers
 from hesiod_watch.rules.stages import settled
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.areas import OutputArea, landing_owners, landing_problem
 from hesiod_watch.runs.landing import LandingArea
 from hesiod_watch.runs.orphans import find_orphans
+from hesiod_watch.runs.state_files import state_directory
 from hesiod_watch.service.capacity import growth, spaces
 from hesiod_watch.service.circumstances import config_effects
+from hesiod_watch.service.heartbeats import heartbeat, known_states
 from hesiod_watch.service.watch.watcher import Watcher
 
 SCRATCH = ".hesiod-watch-doctor-"
@@ -287,6 +291,21 @@ def _coder(name: str, config: Config) -> Iterator[Check]:
     yield Check(name, True, "FASTQ is compressed by the coder compiled for this host")
 
 
+def _watchers(name: str, config: Config) -> Iterator[Check]:
+    """Say of each service and poll when it looked, and whether it is overdue."""
+    now, states = datetime.now(UTC), known_states(config)
+    watchers = [heartbeat(state, config, now)[0] for state in states]
+    if not watchers:
+        yield Check(name, None, "neither a service nor a poll has looked at all runs yet")
+    for watcher in watchers:
+        overdue = watcher.due is not None and watcher.due < now
+        says = f"{watcher.who} looked {ago((now - watcher.last_look).total_seconds())} ago"
+        yield Check(name, not overdue, f"{says} and is overdue" if overdue else says)
+    for each in attention_of_watchers(watchers, now, state_directory(config.output)):
+        steps = "; ".join(map(str, each.steps))
+        yield Check(name, False, f"{each.sentence}; {steps}")
+
+
 def _upstreams(name: str, config: Config) -> Iterator[Check]:
     for upstream in config.upstreams:
         for check in check_upstream(upstream, config.landing):
@@ -339,6 +358,7 @@ CHECKS: tuple[tuple[str, Callable[[str, Config], Iterator[Check]]], ...] = (
     ("workers", _workers),
     ("tools", _tools),
     ("coder", _coder),
+    ("watchers", _watchers),
     ("upstream", _upstreams),
     ("messages", _channels),
     ("backup", _backups),

@@ -32,7 +32,7 @@ from hesiod_watch.core.location import Location, parse_location
 from hesiod_watch.core.model import LOCAL
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.system_errors import NotRegularFile
-from hesiod_watch.host.files import read_head
+from hesiod_watch.host.files import md5, read_head
 from hesiod_watch.rules.rsync_template import template_problems
 
 FILE_NAME = "hesiod-watch.yaml"
@@ -122,7 +122,7 @@ def parse(text: str, path: Path | None) -> Config:
         if node is None:
             reading.problem(1, "", f"empty; begin with: hesiod-watch config sample > {FILE_NAME}")
         else:
-            config = read_section(reading, Config, node, path=path)
+            config = read_section(reading, Config, node, path=path, digest=_digest(text))
     if config is not None:
         check_directories(config, reading)
         check_intervals(config, reading)
@@ -134,6 +134,12 @@ def parse(text: str, path: Path | None) -> Config:
             [problem for _, problem in sorted(reading.problems, key=lambda problem: problem[0])]
         )
     return config
+
+
+def _digest(text: str) -> str:
+    lines = (line.strip() for line in text.splitlines())
+    kept = "\n".join(line for line in lines if line and not line.startswith("#"))
+    return md5(kept.encode("utf-8", "backslashreplace"))
 
 
 def check_directories(config: Config, reading: ReadContext) -> None:

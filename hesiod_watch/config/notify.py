@@ -156,6 +156,11 @@ class NotifySettings:
     report_url: Annotated[str, TextValue()] = ""
     """Address of a run's page, with `{run}` for its name; empty: messages name the file."""
 
+    ping_url: Annotated[str, TextValue()] = ""
+    """Address that is fetched after each look at all runs, such as one of healthchecks.io, which
+    reports when it is not fetched any more; empty: none.
+    """
+
     def kinds(self) -> dict[str, Mapping[str, str]]:
         """Kind of message for each event, on each configured channel."""
         sent = {name: kind for name, kind in self.events.items() if kind != NOTHING}
@@ -194,3 +199,5 @@ def notify_problems(notify: NotifySettings) -> Iterator[tuple[str, str]]:
         fields = {""}
     if notify.report_url and fields != {"run"}:
         yield "report_url", "should hold {run}, and no other braces"
+    if notify.ping_url and not notify.ping_url.startswith(("https://", "http://")):
+        yield "ping_url", "should begin with https:// or http://"

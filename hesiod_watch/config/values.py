@@ -322,6 +322,9 @@ class Config:
     path: Annotated[Path | None, NotAKey] = None
     """File from which this was read; None for a configuration made in code."""
 
+    digest: Annotated[str, NotAKey] = field(default="", compare=False)
+    """Digest of the file's lines, except comments; tells whether a process has the present ones."""
+
     @property
     def local(self) -> bool:
         """Whether runs that appear in the landing area by themselves are ours."""

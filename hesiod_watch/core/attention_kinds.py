@@ -48,11 +48,25 @@ _WHOLE_SITE = (
         "no-watcher",
         PERSON,
         "no process has looked at the landing area for longer than it should",
-        "no process has looked at the landing area: {who} last did at {last_look}",
+        "no process has looked at the landing area for {age}; {who} was the last one",
         (
-            Step("look at the service", "systemctl status hesiod-watch"),
+            Step("look at {service}", "systemctl status hesiod-watch"),
+            Step("look at the cron job or the timer that starts {poll}"),
             Step("make one pass now", "hesiod-watch poll"),
+            Step("if {who} was removed on purpose, have it forgotten", "rm {state_file}"),
         ),
+    ),
+    AttentionKind(
+        "watcher-stopped",
+        PERSON,
+        "the service or the poll has not looked for longer than it should, and another one does",
+        "{who} has not looked at the landing area for {age}; only other processes look",
+        (
+            Step("look at {service}", "systemctl status hesiod-watch"),
+            Step("look at the cron job or the timer that starts {poll}"),
+            Step("if {who} was removed on purpose, have it forgotten", "rm {state_file}"),
+        ),
+        Stops.NOTHING,
     ),
     AttentionKind(
         "config-changed",

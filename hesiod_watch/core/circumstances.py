@@ -53,8 +53,10 @@ class Heartbeat:
 
     who: str  # such as "the service on host1"
     last_look: datetime
-    due: datetime  # time at which the next look should have been made
+    due: datetime | None  # after this time it counts as stopped; None: not known
     config_changed: bool = False  # it works with another configuration than the present one
+    kind: str = "service"  # "service" or "poll"
+    state_file: str = ""  # name of the file that has its heartbeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class Circumstances:
     busy: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     backups: Mapping[str, str] = field(default_factory=dict)  # name → why it is missing
     watchers: tuple[Heartbeat, ...] = ()
+    state_directory: Path | None = None  # directory of the state files of the watchers
     effects: ConfigEffects = field(default_factory=ConfigEffects)
     # Of the run that is explained:
     upstream_configured: bool = True

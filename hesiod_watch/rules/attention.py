@@ -18,6 +18,7 @@ from hesiod_watch.core.circumstances import Circumstances
 from hesiod_watch.core.model import Cell, Policy, Snapshot, Stage
 from hesiod_watch.core.text import number_of
 from hesiod_watch.rules.cell_attention import attention_of_cell
+from hesiod_watch.rules.heartbeat import attention_of_watchers
 from hesiod_watch.rules.run_attention import attention_of_run
 from hesiod_watch.rules.stages import FINISHED, stage_of
 
@@ -98,12 +99,7 @@ def _site(around: Circumstances, now: datetime) -> Iterator[Attention]:
         )
     for why in around.locks:
         yield KINDS["locks-unusable"].about(why=why)
-    for watcher in around.watchers:
-        if watcher.due < now:
-            since = watcher.last_look
-            yield KINDS["no-watcher"].about(since=since, who=watcher.who, last_look=since)
-        if watcher.config_changed:
-            yield KINDS["config-changed"].about(who=watcher.who)
+    yield from attention_of_watchers(around.watchers, now, around.state_directory)
     for upstream in around.upstreams:
         if upstream.problem:
             kind = "upstream-refusing" if upstream.refused else "upstream-silent"

@@ -23,13 +23,11 @@ from hesiod_watch.core.naming import display
 from hesiod_watch.core.system_errors import FULL, WITHOUT_LINKS, LinksNotStored
 from hesiod_watch.core.text import number_of, quoted
 from hesiod_watch.host.files import TEMPORARY, directory, make_link, write_new
-from hesiod_watch.runs.flags.names import SITE
 from hesiod_watch.runs.landing import PIPELINE, LandingArea
+from hesiod_watch.runs.state_files import MARKER, MARKER_DIRECTORY
 
 logger = logging.getLogger(__name__)
 
-MARKER_DIRECTORY = SITE
-MARKER = "output"
 _REPORTED_BY_WORK = FULL | {errno.EROFS}
 """Errors that stop every other write in the output area, too, and are reported there."""
 LINKLESS = "no-symlinks"

@@ -35,9 +35,9 @@ from hesiod_watch.host.files import (
     replace_whole,
 )
 from hesiod_watch.runs import flags, minknow
-from hesiod_watch.runs.areas import MARKER_DIRECTORY
 from hesiod_watch.runs.flags.flag_files import publish, read
 from hesiod_watch.runs.flags.output_owner import BACK_LINK
+from hesiod_watch.runs.state_files import MARKER_DIRECTORY
 
 INDEX = "cells"
 MANIFEST = "manifest.json"

@@ -22,24 +22,35 @@ from hesiod_watch.host.slots import WorkerSlots
 from hesiod_watch.rules.attempt_pauses import is_orphan
 from hesiod_watch.rules.run_types import type_of_name
 from hesiod_watch.rules.stages import FINISHED, at, stage_of
-from hesiod_watch.runs.areas import MARKER, MARKER_DIRECTORY, OutputArea, landing_problem
+from hesiod_watch.runs.areas import OutputArea, landing_problem
 from hesiod_watch.runs.landing import PIPELINE, LandingArea
 from hesiod_watch.runs.observe import INGEST_DIRECTORY
+from hesiod_watch.runs.state_files import MARKER, state_directory
+from hesiod_watch.service.heartbeats import from_watchers
 
 
-def site_circumstances(config: Config) -> Circumstances:
-    """Look at everything that can block all runs."""
+def site_circumstances(config: Config, *, own: str = "") -> Circumstances:
+    """Look at everything that can block all runs.
+
+    `own` is the name of this process's state file: it knows itself better.
+    """
     landing = LandingArea(config.landing, config.batch)
     problem = OutputArea(config.output, landing).problem()
     locks = locks_missing(config.landing, config.locks)
+    place = state_directory(config.output)
+    watchers, upstreams, refused = from_watchers(config, own)
     return Circumstances(
         landing=config.landing,
         landing_problem=landing_problem(landing, config.output),
         output=config.output,
         output_problem=problem,
         # Only an existing directory can be empty on purpose.
-        output_marker=config.output / MARKER_DIRECTORY / MARKER if config.output.is_dir() else None,
+        output_marker=place / MARKER if config.output.is_dir() else None,
         locks=(locks,) if locks else (),
+        upstreams=upstreams,
+        refused=refused,
+        watchers=watchers,
+        state_directory=place,
         effects=config_effects(config),
     )
 

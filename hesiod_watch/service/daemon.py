@@ -27,6 +27,7 @@ from hesiod_watch.core.model import ListedRun
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.queued_messages import Outbox
 from hesiod_watch.core.text import quoted
+from hesiod_watch.core.watch_state import POLL, SERVICE, RunSummary
 from hesiod_watch.host.locks import lock_problems
 from hesiod_watch.host.sdnotify import SystemdNotifier
 from hesiod_watch.rules import delivery
@@ -41,6 +42,7 @@ from hesiod_watch.service.executors import EndedAction
 from hesiod_watch.service.poll_problems import Problem
 from hesiod_watch.service.reconcile import LookResult, Reconciler
 from hesiod_watch.service.site_messages import queue_site_messages
+from hesiod_watch.service.state_writer import StateWriter, answers_of, summary_of
 from hesiod_watch.service.watch.listings import query_upstreams
 from hesiod_watch.service.watch.watcher import Watcher
 from hesiod_watch.service.workqueue import WorkQueue
@@ -99,6 +101,9 @@ class Engine:
         self.asked = all(upstream.place.is_local for upstream in self.config.upstreams)
         self.failed: dict[str, str] = {}  # run and cell → sentence
         self._broken: dict[Path, str] = {}  # runs whose last look met a bug, with a sentence
+        self.summaries: dict[Path, RunSummary] = {}  # runs at their last look
+        self.upstream_answers: tuple[UpstreamAnswer, ...] = ()
+        self.pass_began: float | None = None  # monotonic time of the last hint at all runs
 
     def landing_problem(self) -> str:
         """Why the landing area cannot be the real one; "" if it can."""
@@ -116,6 +121,7 @@ class Engine:
         if run_dir is not None:
             self.queue.add(run_dir)
             return
+        self.pass_began = time.monotonic()
         try:
             for run in self.landing.runs():
                 self.queue.add(run)
@@ -137,6 +143,7 @@ class Engine:
                 self._wait_for_workers(run_dir, frozenset(), frozenset())
                 self.reconciler.forget(run_dir)
                 self._broken.pop(run_dir, None)
+                self.summaries.pop(run_dir, None)
                 return None
             hold = frozenset() if run_dir in self._syncing else HELD
             looked = self.reconciler.look(run_dir, listed_run, hold)
@@ -145,6 +152,7 @@ class Engine:
             elif not looked.full:
                 self._syncing.discard(run_dir)
             self._settled[run_dir] = settled(looked.snapshot)
+            self.summaries[run_dir] = summary_of(looked.snapshot, self.config.output)
             self._late.pop(run_dir.name, None)
             if looked.snapshot.outbox and delivery.overdue(
                 looked.snapshot.outbox, self.reconciler.clock()
@@ -251,6 +259,9 @@ class Engine:
         """
         seen = query_upstreams(self.config, stop=stop)
         self._listed_runs = seen.listed_runs
+        self.upstream_answers = answers_of(
+            self.config, seen.listings, self.upstream_answers, self.reconciler.clock()
+        )
         for problem in seen.problems:
             if self.repeat and problem not in self._upstreams:  # a poll prints them at its end
                 logger.warning("upstream", extra=fields(why=problem))
@@ -337,6 +348,7 @@ class Service:
             full_sweep_interval=config.watch.full_sweep_interval,
             settled=self._engine.settled,
         )
+        self._writer = StateWriter(config, self._engine, SERVICE)
         self._landing_problem = ""  # why the landing area is not the real one
         self._output_problem = ""  # why the output area is not the real one
 
@@ -379,6 +391,7 @@ class Service:
                         missing = self._landing_problem or self._output_problem
                         engine.report_site(judged=not missing)
                     self._watching.check()
+                self._write_state()
                 if heartbeat and time.monotonic() >= next_heartbeat:
                     next_heartbeat = time.monotonic() + heartbeat
                     self._notifier.send(WATCHDOG="1", STATUS=self._describe())
@@ -415,6 +428,17 @@ class Service:
         looked = self._engine.look(run_dir)
         if looked and looked.look_again is not None:
             self._engine.queue.add_after(run_dir, looked.look_again)
+
+    def _write_state(self) -> None:
+        engine = self._engine
+        began = engine.pass_began
+        if self._output_problem:
+            return
+        if self._landing_problem:
+            engine.pass_began = None
+            self._writer.write_without_runs()
+        elif self._writer.turn(began) and engine.pass_began == began:
+            engine.pass_began = None
 
     def _check_areas(self) -> None:
         self._check_landing()
@@ -468,9 +492,12 @@ def poll(
     """
     engine = Engine(config, repeat=False)
     stop = stop or threading.Event()
+    writer = StateWriter(config, engine, POLL)
     if problem := engine.landing_problem() or engine.output_problem():
         engine.report_site(judged=False)
         _work_through(engine, on_look, stop)
+        if not engine.output_problem():
+            writer.write(areas_only=True)
         raise TemporaryError(problem)
     for run in engine.landing.runs() if runs is None else runs:
         engine.queue.add(run)
@@ -480,12 +507,13 @@ def poll(
     with ThreadPoolExecutor(1, thread_name_prefix="ask-upstreams") as thread:
         querying = thread.submit(engine.ask_upstreams, stop.is_set)
         wait([querying], HEAD_START)
-        _work_through(engine, on_look, stop, querying)
+        _work_through(engine, on_look, stop, querying, on_idle=writer.first_look_over)
     querying.result()
     if not stop.is_set():
         engine.report_site(judged=True)
         _work_through(engine, on_look, stop)
-    return PollResult(engine.problems(), engine.unjudged_runs())
+    problems = [*engine.problems(), *map(Problem.of, writer.end(done=not stop.is_set()))]
+    return PollResult(problems, engine.unjudged_runs())
 
 
 def _work_through(
@@ -493,6 +521,7 @@ def _work_through(
     on_look: Callable[[LookResult], None],
     stop: threading.Event,
     querying: Future[None] | None = None,
+    on_idle: Callable[[], None] = lambda: None,
 ) -> None:
     """Look at every run in the queue until no work is under way and `asking` has ended."""
     # whether one of our workers has ended since the last look at the runs that found all busy
@@ -512,6 +541,7 @@ def _work_through(
             if looked:
                 on_look(looked)
         elif engine.reconciler.running() or engine.has_more():
+            on_idle()
             if time.monotonic() >= next_retry:  # one of our own workers may wait without its slot
                 next_retry = time.monotonic() + SLOT_RETRY
                 engine.retry_full()

@@ -21,7 +21,7 @@ from hesiod_watch.core.records import record_in
 from hesiod_watch.core.times import iso, rested, time_of
 from hesiod_watch.host.cooldown import first_today, outage_over
 from hesiod_watch.host.files import chunks, directory, regular, replace_whole
-from hesiod_watch.runs.areas import MARKER, MARKER_DIRECTORY
+from hesiod_watch.runs.state_files import MARKER, MARKER_DIRECTORY
 
 AREA = "area"
 """Identity of the problem that the landing area or the output area is missing."""

@@ -311,19 +311,23 @@ class Reconciler:
     def attention(self) -> list[Attention]:
         """Everything that needs a person in the runs that were looked at, also failed actions."""
         found = [each for run_dir in sorted(self._attention) for each in self._attention[run_dir]]
-        known = {(each.run, each.cell) for each in found}
-        of_host = lock_problems(self.config.landing, self.config.locks)
-        for (run_dir, action, cell), failure in self._failures.items():
-            if failure.error in of_host:
-                continue  # every action has this one
-            if failure.flagged and (run_dir.name, str(cell or "")) in known:
-                continue  # its flag says more
-            refused = RefusedAction(
+        return [*found, *map(refused_action, self.refused())]
+
+    def refused(self) -> tuple[RefusedAction, ...]:
+        """Failed actions that are tried again, except those of which something else says more."""
+        known = {(each.run, each.cell) for found in self._attention.values() for each in found}
+        of_host = lock_problems(self.config.landing, self.config.locks)  # every action has these
+        now = self.clock()
+        return tuple(
+            RefusedAction(
                 *(action, RunName(run_dir.name), cell, failure.error, failure.attempts),
                 since=failure.since,
+                again=failure.due(now),
             )
-            found.append(refused_action(refused))
-        return found
+            for (run_dir, action, cell), failure in self._failures.items()
+            if failure.error not in of_host
+            and not (failure.flagged and (run_dir.name, str(cell or "")) in known)
+        )
 
     def attention_for_site(self) -> list[Attention]:
         """Everything that needs a person and that the outbox of its run cannot take."""

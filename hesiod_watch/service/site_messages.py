@@ -22,8 +22,8 @@ from hesiod_watch.rules import attention_events
 from hesiod_watch.rules.attention_events import ATTENTION, ATTENTION_ENDED
 from hesiod_watch.rules.message_text import attention_ended_text, attention_text
 from hesiod_watch.runs import flags
-from hesiod_watch.runs.areas import MARKER
 from hesiod_watch.runs.observe import observe_site
+from hesiod_watch.runs.state_files import MARKER
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from qc_documents import not_barcoded, plate, qc_document, run_document, without_fastq
+from site_states import NOW, site_state
 
 from hesiod_watch.report.cell import render_cell
 from hesiod_watch.report.run import render_run
+from hesiod_watch.report.site import render_site
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Dialog, Page
@@ -96,12 +98,14 @@ def html_of(kind: str) -> str:
         "plain": not_barcoded,
         "no FASTQ": without_fastq,
     }
+    if kind == "site":
+        return render_site(site_state(30), title="Facility", made_at=NOW)
     return render_run(run_document()) if kind == "run" else render_cell(documents[kind]())
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 375, 360])
-@pytest.mark.parametrize("kind", ["cell", "plate", "plain", "no FASTQ", "run"])
+@pytest.mark.parametrize("kind", ["cell", "plate", "plain", "no FASTQ", "run", "site"])
 def test_opens_quietly(opened: Any, kind: str, width: int, scheme: str) -> None:
     """A page opens without an error or a request, and is never wider than the screen."""
     seen = opened(html_of(kind), width=width, scheme=scheme)
@@ -114,7 +118,7 @@ def test_opens_quietly(opened: Any, kind: str, width: int, scheme: str) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_has_contrast(opened: Any, scheme: str) -> None:
     """All visible text has a contrast of at least 4.5 to its background (WCAG 2, AA)."""
-    for kind in ("cell", "plate", "no FASTQ", "run"):
+    for kind in ("cell", "plate", "no FASTQ", "run", "site"):
         seen = opened(html_of(kind), scheme=scheme)
         poor = seen.page.evaluate(POOR_CONTRAST)
         assert poor == [], kind

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core import naming
-from hesiod_watch.core.errors import HesiodError
+from hesiod_watch.core.errors import HesiodError, PermanentError
 from hesiod_watch.core.inventory import CELLS, decoded
 from hesiod_watch.core.location import Location
 from hesiod_watch.core.model import CellId, QuarantinedName
@@ -49,6 +49,7 @@ class UpstreamListing:
     runs: tuple[UpstreamRun, ...] = ()
     quarantined: tuple[QuarantinedName, ...] = ()
     problem: str = ""
+    refused: bool = False  # it was reached, and a person must correct something
 
     def found(self, instrument: str) -> tuple[FoundRun, ...]:
         """Runs in the form that `run_names.name_runs` takes."""
@@ -72,12 +73,12 @@ def list_upstream(
         with connected(upstream, runner, stop) as endpoint:
             response = RemoteDirectory(endpoint, place).query(CELLS)
     except HesiodError as error:
-        return UpstreamListing(problem=str(error))
+        return UpstreamListing(problem=str(error), refused=isinstance(error, PermanentError))
     runs, quarantined = _classify(response.records, place)
     problem = (
         f"{place} cannot be listed in full: {last_line(response.errors)}" if response.code else ""
     )
-    return UpstreamListing(runs, quarantined, problem)
+    return UpstreamListing(runs, quarantined, problem, refused=bool(problem))
 
 
 def _classify(

@@ -1,0 +1,71 @@
+"""`check`: one line for Nagios, Icinga and other monitoring, from the state files alone."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from hesiod_watch.cli import CommandParser
+from hesiod_watch.config import load
+from hesiod_watch.config.reading import duration
+from hesiod_watch.core.errors import HesiodError
+from hesiod_watch.core.naming import display
+from hesiod_watch.rules.site_check import CheckCode, CheckResult, check_site
+from hesiod_watch.runs.state_files import state_directory
+from hesiod_watch.service.heartbeats import heartbeat, known_states
+
+
+def check_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "A plugin for Nagios, Icinga and other monitoring: one line, with performance data. Reads"
+        " only the state files that the service and the poll write after each look at all runs."
+    )
+    parser.epilog = (
+        "exit status:\n"
+        "  0  nothing needs a person\n"
+        "  1  warning: something needs a person\n"
+        "  2  critical: no process looks, or nothing can be worked on\n"
+        "  3  unknown: there is no state, or the command line or the configuration is wrong\n"
+    )
+    parser.add_argument(
+        "--max-age",
+        type=_span,
+        metavar="SPAN",
+        help="greatest age of the last look at all runs, such as 30m; without it, the interval of"
+        " the service, or the usual interval of the polls, decides",
+    )
+    if isinstance(parser, CommandParser):
+        parser.usage_code = CheckCode.UNKNOWN
+    parser.set_defaults(call=call_check)
+
+
+def call_check(options: argparse.Namespace) -> int:
+    result = _check(options)
+    print(result)
+    return result.code
+
+
+def _check(options: argparse.Namespace) -> CheckResult:
+    now = datetime.now(UTC)
+    try:
+        explicit = Path(options.config) if options.config else None
+        config = load(explicit, environ=os.environ, cwd=Path.cwd())
+        states = known_states(config)
+    except HesiodError as error:
+        return CheckResult(CheckCode.UNKNOWN, "; ".join(str(error).splitlines()))
+    except OSError as error:
+        return CheckResult(
+            CheckCode.UNKNOWN,
+            f"{display(str(state_directory(config.output)))} cannot be read: {error.strerror}",
+        )
+    watchers = [heartbeat(state, config, now)[0] for state in states]
+    return check_site(states, watchers, now, options.max_age)
+
+
+def _span(text: str) -> timedelta:
+    seconds = duration(text)
+    if not seconds or seconds > timedelta.max.total_seconds() / 2:
+        raise argparse.ArgumentTypeError(f"{text} is not a time such as 30m, 2h or 1 day")
+    return timedelta(seconds=seconds)

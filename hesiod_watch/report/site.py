@@ -1,0 +1,79 @@
+"""Overview page: all runs of a site, those with problems first.
+
+The service and the poll write it beside their state file. It loads itself again each minute,
+without a script, and says when it should have been made again: a page that is not made any more
+must not look like a quiet site.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from hesiod_watch.core.attention import Attention
+from hesiod_watch.core.model import Stage
+from hesiod_watch.core.times import iso
+from hesiod_watch.core.watch_state import RunSummary, WatchState
+from hesiod_watch.report.page import render
+from hesiod_watch.report.run import TONES
+
+REFRESH = 60
+"""Seconds after which the page loads itself again."""
+_ORDER = {"bad": 0, "warn": 1, "busy": 2, "good": 3, "none": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class SitePageRow:
+    """Row of a run."""
+
+    summary: RunSummary
+    tone: str
+    reasons: tuple[str, ...]  # what is blocked in it, or why it has its status
+
+    @property
+    def cells(self) -> str:
+        """Number of cells at each stage, in words."""
+        counts = self.summary.cells
+        return ", ".join(f"{counts[stage]:,} {stage}" for stage in Stage if counts.get(stage))
+
+
+def render_site(state: WatchState, *, title: str = "", made_at: datetime) -> str:
+    """Render the page as one HTML document; `made_at` has a time zone."""
+    person = sorted(
+        (each for each in state.attention if each.needs_person),
+        key=lambda each: (each.since is None, each.since or made_at, each.run, each.cell),
+    )
+    rows = _rows(state, person)
+    stages = [stage for run in state.runs for stage in run.cells]
+    return render(
+        "site.html",
+        refresh=REFRESH,
+        title=title,
+        tone="bad" if person else "good",
+        person=[(each, iso(each.since) if each.since else "") for each in person],
+        rows=rows,
+        cells=sum(sum(run.cells.values()) for run in state.runs),
+        processed=sum(run.cells.get(Stage.PROCESSED, 0) for run in state.runs) if stages else 0,
+        reads=sum(run.reads for run in state.runs),
+        bases=sum(run.bases for run in state.runs),
+        made_at=iso(made_at),
+        last_look=iso(state.last_look),
+        due=iso(state.next_due) if state.next_due else "",
+        who=state.who,
+        program=f"hesiod-watch {state.version}",
+    )
+
+
+def _rows(state: WatchState, person: list[Attention]) -> list[SitePageRow]:
+    """Rows of the runs: by tone, the latest name first, because names begin with a date."""
+    sentences: dict[str, list[str]] = {}
+    for each in person:
+        name = f"{each.cell}: " if each.cell else ""
+        sentences.setdefault(each.run, []).append(name + each.sentence)
+    rows = []
+    for run in sorted(state.runs, key=lambda run: run.run, reverse=True):
+        blocked = sentences.get(run.run)
+        tone = "bad" if blocked else TONES.get(run.status, "warn")
+        why = () if run.status == "complete" else (run.why,)
+        rows.append(SitePageRow(run, tone, tuple(blocked or filter(None, why))))
+    return sorted(rows, key=lambda row: _ORDER[row.tone])

@@ -1,0 +1,71 @@
+"""State files of the processes that watch, in `.hesiod-watch/` of the output area.
+
+They are beside the area's marker and are written only where the marker is, so never below a mount
+point whose file system is missing. Content that is not understood is ignored.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from hesiod_watch.core.records import loads
+from hesiod_watch.core.watch_state import POLL, SERVICE, WatchState
+from hesiod_watch.host.files import OpenDirectory, read_head, replace_whole
+from hesiod_watch.runs.flags.names import SITE
+
+MARKER_DIRECTORY = SITE
+MARKER = "output"
+PAGE = "index.html"
+METRICS = "metrics.prom"
+LARGEST = 1 << 26
+"""Most bytes of a state file that are read."""
+
+
+def state_directory(output: Path) -> Path:
+    return output / MARKER_DIRECTORY
+
+
+def write_state_files(output: Path, files: Mapping[str, bytes]) -> bool:
+    """Replace these files, each whole or not at all; False: the output area has no marker.
+
+    They need not survive a power loss. Raises OSError.
+    """
+    try:
+        with OpenDirectory(state_directory(output), output) as place:
+            marker = os.stat(MARKER, dir_fd=place.descriptor, follow_symlinks=False)
+            if not stat.S_ISREG(marker.st_mode):
+                return False
+            for name, content in files.items():
+                replace_whole(place.descriptor, name, content, durable=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def read_states(output: Path) -> tuple[WatchState, ...]:
+    """Read the state files of all processes of all hosts, in the order of their names.
+
+    Raises OSError if the directory exists and cannot be read.
+    """
+    found = []
+    try:
+        with OpenDirectory(state_directory(output), output) as place:
+            for name in sorted(os.listdir(place.descriptor)):
+                if name.endswith((f"-{SERVICE}.json", f"-{POLL}.json")):
+                    state = _read(name, place.descriptor)
+                    if state is not None and state.file == name:
+                        found.append(state)
+    except FileNotFoundError:
+        return ()
+    return tuple(found)
+
+
+def _read(name: str, place: int) -> WatchState | None:
+    try:
+        content = read_head(name, LARGEST, place)
+        return WatchState.from_record(loads(content))
+    except (OSError, ValueError, OverflowError):
+        return None

@@ -1,0 +1,269 @@
+"""Write the state file, the metrics and the overview page after each look at all runs.
+
+The service writes them when a look at all runs is over, and when something that needs a person has
+begun or ended meanwhile. A poll writes them after its first look at all runs, and at its end. A
+write that fails is logged and stops nothing. No decision about data reads these files.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hesiod_watch import __version__
+from hesiod_watch.config import Config
+from hesiod_watch.core.attention import Attention
+from hesiod_watch.core.circumstances import Heartbeat, UpstreamAnswer
+from hesiod_watch.core.logfields import fields
+from hesiod_watch.core.model import Snapshot
+from hesiod_watch.core.naming import display
+from hesiod_watch.core.records import whole_number
+from hesiod_watch.core.system_errors import FULL
+from hesiod_watch.core.watch_state import POLL, SERVICE, RunSummary, WatchState
+from hesiod_watch.host import process
+from hesiod_watch.remote.sequencer.listing import UpstreamListing
+from hesiod_watch.rules.attention import attention_of_site
+from hesiod_watch.rules.heartbeat import looks_with, next_poll
+from hesiod_watch.rules.stages import stage_of, status_of
+from hesiod_watch.runs.state_files import (
+    METRICS,
+    PAGE,
+    read_states,
+    state_directory,
+    write_state_files,
+)
+from hesiod_watch.service.circumstances import site_circumstances
+from hesiod_watch.service.ping import Pinger
+
+if TYPE_CHECKING:
+    from hesiod_watch.service.daemon import Engine
+
+logger = logging.getLogger(__name__)
+
+LONGEST_TURN = 60.0
+"""Seconds after which a look at all runs counts as over although new hints keep coming.
+
+Also the shortest time between two writes because of a change.
+"""
+REPORT = "report.html"
+
+
+def summary_of(snapshot: Snapshot, output: Path) -> RunSummary:
+    """Return what the page and the metrics show of a run."""
+    status, why = status_of(snapshot)
+    cells: dict[str, int] = {}
+    for cell in snapshot.cells:
+        stage = str(stage_of(cell))
+        cells[stage] = cells.get(stage, 0) + 1
+    page = ""
+    if snapshot.output is not None and snapshot.report_digest is not None:
+        page = os.path.relpath(snapshot.output / REPORT, state_directory(output))
+    return RunSummary(
+        run=display(snapshot.run),
+        status=str(status),
+        why=display(why),
+        cells=cells,
+        page=page,
+        reads=_sum(snapshot, "reads"),
+        bases=_sum(snapshot, "bases"),
+    )
+
+
+def _sum(snapshot: Snapshot, key: str) -> int:
+    return sum(whole_number(cell.results.get(key)) or 0 for cell in snapshot.cells)
+
+
+def answers_of(
+    config: Config,
+    listings: Iterable[UpstreamListing],
+    former: tuple[UpstreamAnswer, ...],
+    now: datetime,
+) -> tuple[UpstreamAnswer, ...]:
+    """Return the last answer of each upstream; a failure keeps the time of the first in a row."""
+    since = {each.name: each.since for each in former if each.problem}
+    remote = [upstream for upstream in config.upstreams if not upstream.place.is_local]
+    return tuple(
+        UpstreamAnswer(
+            upstream.name,
+            upstream.location,
+            listing.problem,
+            listing.refused,
+            since.get(upstream.name) or now if listing.problem else None,
+        )
+        for upstream, listing in zip(remote, listings, strict=False)
+    )
+
+
+class StateWriter:
+    """Writer of the state of one service or poll; used by the deciding thread."""
+
+    def __init__(self, config: Config, engine: Engine, kind: str) -> None:
+        self._config = config
+        self._engine = engine
+        self._kind = kind
+        self._owner = process.this_owner(kind, "inline")
+        self._started = engine.reconciler.clock()
+        # Polls that a person starts in a terminal say nothing about cron.
+        self._unattended = kind == POLL and not any(map(_is_terminal, (sys.stdin, sys.stderr)))
+        self._pinger = Pinger(config.notify.ping_url)
+        self._problem = ""  # why the last write failed
+        self._written = -LONGEST_TURN
+        self._looks: tuple[datetime, ...] | None = None
+        self._reported: tuple[Attention, ...] = ()  # of the whole site, in the last write
+        self._known: frozenset[tuple[str, str, str]] = frozenset()
+
+    def turn(self, pass_began: float | None) -> bool:
+        """Write, in the service, if a look at all runs is over or something has changed.
+
+        `pass_began` is when the look at all runs began; None: no look at all runs is under way.
+        Returns whether that look is over.
+        """
+        now = time.monotonic()
+        if pass_began is not None and (
+            not self._engine.has_more() or now - pass_began > LONGEST_TURN
+        ):
+            self.write()
+            self._pinger.ping()
+            return True
+        if pass_began is None and now - self._written > LONGEST_TURN:
+            self._written = now
+            if self._keys(self._engine.reconciler.attention()) != self._known:
+                self.write()
+        return False
+
+    def write_without_runs(self) -> None:
+        """Write, now and then, while the landing area cannot be looked at."""
+        if time.monotonic() - self._written > LONGEST_TURN:
+            self.write(areas_only=True)
+
+    def first_look_over(self) -> None:
+        """Write, in a poll, after the first look at all runs: its work may take hours."""
+        if self._written < 0:
+            self.write(working=True)
+
+    def end(self, *, done: bool) -> tuple[Attention, ...]:
+        """Write at the end of a poll; returns what it found about other processes that watch."""
+        self.write()
+        if done:
+            self._pinger.ping()
+        self._pinger.close()
+        kinds = ("no-watcher", "watcher-stopped", "config-changed")
+        return tuple(each for each in self._reported if each.kind in kinds)
+
+    def write(self, *, working: bool = False, areas_only: bool = False) -> None:
+        """Write all files; `areas_only`: the runs could not be looked at. Never raises."""
+        self._written = time.monotonic()
+        if self._config.processing.executor == "dry-run":
+            return
+        try:
+            written = self._write(working=working, areas_only=areas_only)
+        except OSError as error:
+            why = str(error.strerror)
+            if why != self._problem:
+                place = state_directory(self._config.output)
+                # A user who may not write there only looks; a full disk is reported by the work.
+                expected = error.errno in FULL or process.why_not_writable(self._config.output)
+                level = logging.INFO if expected else logging.WARNING
+                logger.log(level, "no state file", extra=fields(directory=place, why=why))
+            self._problem = why
+        except Exception as error:  # the files are for people only: work continues
+            if repr(error) != self._problem:
+                logger.exception("a bug while writing the state file")
+            self._problem = repr(error)
+        else:
+            self._problem = "" if written else self._problem
+
+    def _write(self, *, working: bool, areas_only: bool) -> bool:
+        config, engine = self._config, self._engine
+        now = engine.reconciler.clock()
+        look = now if self._kind == SERVICE else self._started
+        state = WatchState(
+            kind=self._kind,
+            host=self._owner.host,
+            landing=str(config.landing),
+            last_look=look,
+            working=working,
+            owner=asdict(self._owner),
+            version=__version__,
+            config=str(config.path or ""),
+            config_digest=config.digest,
+            upstreams=engine.upstream_answers,
+            refused=engine.reconciler.refused(),
+        )
+        states = read_states(config.output)
+        former = next((each for each in states if each.file == state.file), None)
+        others = tuple(each for each in states if each.file != state.file)
+        if self._kind == SERVICE:
+            due = look + timedelta(seconds=config.watch.full_sweep_interval)
+            state = replace(state, next_due=due)
+        else:
+            looks = self._looks_of(former)
+            state = replace(state, next_due=next_poll(looks), looks=looks)
+        around = site_circumstances(config, own=state.file)
+        myself = Heartbeat(state.who, now, due=None, kind=self._kind)
+        around = replace(
+            around,
+            upstreams=engine.upstream_answers,
+            watchers=(*around.watchers, myself),
+        )
+        self._note(attention_of_site(around, now))
+        if former and state.last_look < former.last_look <= now and self._kind == POLL:
+            return True  # a poll that began later knows more
+        found = engine.reconciler.attention()
+        self._known = self._keys(found)
+        runs = tuple(engine.summaries[run_dir] for run_dir in sorted(engine.summaries))
+        if areas_only and former:
+            runs = former.runs
+        state = replace(state, attention=(*self._reported, *found), runs=runs)
+        return write_state_files(config.output, _files(state, others, config, now))
+
+    def _looks_of(self, former: WatchState | None) -> tuple[datetime, ...]:
+        """Starts of polls, with this one; the same for each write of this poll."""
+        if self._looks is None:
+            looks = former.looks if former else ()
+            self._looks = looks_with(looks, self._started) if self._unattended else looks
+        return self._looks
+
+    def _note(self, found: tuple[Attention, ...]) -> None:
+        """Remember what concerns the whole site; the service logs other processes that stop."""
+        known = {(each.kind, each.facts.get("who")) for each in self._reported}
+        for each in found:
+            of_watcher = each.kind in ("watcher-stopped", "config-changed")
+            new = (each.kind, each.facts.get("who")) not in known
+            if self._kind == SERVICE and of_watcher and new:
+                logger.warning(each.kind, extra=fields(why=each.sentence))
+        self._reported = found
+
+    @staticmethod
+    def _keys(found: Iterable[Attention]) -> frozenset[tuple[str, str, str]]:
+        return frozenset((each.kind, each.run, each.cell) for each in found)
+
+
+def _is_terminal(stream: object) -> bool:
+    isatty = getattr(stream, "isatty", None)
+    return bool(isatty and isatty())
+
+
+def _files(
+    state: WatchState, others: tuple[WatchState, ...], config: Config, now: datetime
+) -> dict[str, bytes]:
+    """Contents of all files, by name; the state file last."""
+    # Only this loads the code of the page and of the metrics.
+    from hesiod_watch.report.metrics import metrics_text
+    from hesiod_watch.report.site import render_site
+
+    page = render_site(state, title=config.reports.title, made_at=now.astimezone(UTC))
+    text = json.dumps(state.record(), indent=1)
+    return {
+        METRICS: metrics_text(state, others),
+        PAGE: page.encode("utf-8", "backslashreplace"),
+        state.file: text.encode("utf-8", "backslashreplace"),
+    }
