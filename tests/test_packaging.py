@@ -206,6 +206,7 @@ def test_units_have_equal_restrictions() -> None:
                 line,
             )
         }
-        for unit in SERVICES
+        for unit in (UNIT, POLL)
     ]
     assert limits[0] == limits[1]
+    assert limits[0]

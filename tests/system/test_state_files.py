@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from sites import Site
 
 from hesiod_watch.cli.simulator import SimulatedCell
@@ -27,6 +29,7 @@ RUN = "20261122_TEST_alpha"
 LIBRARY = "sample_A"
 CELL = "20261122_2210_1A_PAW00001_0a1b2c3d"
 HOST = os.uname().nodename
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -320,3 +323,40 @@ def test_ping_that_is_not_answered_delays_nothing(site: Site) -> None:
             site.eventually(
                 lambda: f"{CELL}.done" in site.flags(RUN), "the cell is processed", seconds=9
             )
+
+
+def test_alert_rules_and_metrics_are_valid(site: Site) -> None:
+    """Prometheus's own program accepts the alert rules and the metrics."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("no promtool: the Debian package prometheus is not installed")
+    rules = ROOT / "contrib/monitoring/hesiod-watch.rules.yml"
+    subprocess.run([promtool, "check", "rules", str(rules)], check=True, capture_output=True)
+    land(site)
+    site.run("poll")
+    with (place(site) / "metrics.prom").open("rb") as metrics:
+        done = subprocess.run(
+            [promtool, "check", "metrics"], stdin=metrics, capture_output=True, text=True
+        )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_monitoring_uses_existing_metrics(site: Site) -> None:
+    """Every metric and label value that the rules and the dashboard name exists."""
+    import re
+
+    land(site)
+    site.run("poll")
+    metrics = (place(site) / "metrics.prom").read_text()
+    rules = (ROOT / "contrib/monitoring/hesiod-watch.rules.yml").read_text()
+    dashboard = (ROOT / "contrib/monitoring/grafana-dashboard.json").read_text()
+    assert json.loads(dashboard)["panels"]
+    assert {rule["labels"]["severity"] for rule in yaml.safe_load(rules)["groups"][0]["rules"]} == {
+        *("critical", "warning")
+    }
+    for name in set(re.findall(r"\bhesiod_watch_\w+", rules + dashboard)):
+        assert f"# TYPE {name} gauge" in metrics, name
+    for kind in re.findall(r'kind=~"([^"]+)"', rules):
+        for each in kind.split("|"):
+            assert f'kind="{each}"' in metrics
+    assert importlib.util.find_spec("prometheus_client")
