@@ -33,6 +33,10 @@ BENCHMARKS: dict[str, Benchmark] = {  # by module in this directory
     "completion": Benchmark("from the last file of a cell to `.done`", ("--sizes", "0.2", "0.8")),
     "looks": Benchmark("how often a finished cell is looked at"),
     "cpu": Benchmark("how much CPU time a poll, a look and a small cell take", ("--rounds", "2")),
+    "commands": Benchmark(
+        "how much CPU time the commands take on a site of many runs",
+        ("--runs", "20", "--rounds", "1"),
+    ),
     "memory": Benchmark("how much memory a cell of very many files takes", ("--files", "5000")),
     "upstreams": Benchmark(
         "what polls and proven copies cost", ("--runs", "50", "--files", "1000")
