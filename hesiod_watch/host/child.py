@@ -21,6 +21,11 @@ def own_command(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "hesiod_watch", *arguments)
 
 
+def own_module(name: str) -> tuple[str, ...]:
+    """Command line that runs one module of this program."""
+    return (sys.executable, "-m", f"hesiod_watch.{name}")
+
+
 def start_worker(
     command: Sequence[str],
     *,

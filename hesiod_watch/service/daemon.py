@@ -498,6 +498,7 @@ def poll(
         _work_through(engine, on_look, stop)
         if not engine.output_problem():
             writer.write(areas_only=True)
+            writer.close()
         raise TemporaryError(problem)
     for run in engine.landing.runs() if runs is None else runs:
         engine.queue.add(run)

@@ -26,22 +26,16 @@ from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Snapshot
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.records import whole_number
-from hesiod_watch.core.system_errors import FULL
 from hesiod_watch.core.watch_state import POLL, SERVICE, RunSummary, WatchState
 from hesiod_watch.host import process
 from hesiod_watch.remote.sequencer.listing import UpstreamListing
 from hesiod_watch.rules.attention import attention_of_site
 from hesiod_watch.rules.heartbeat import looks_with, next_poll
 from hesiod_watch.rules.stages import stage_of, status_of
-from hesiod_watch.runs.state_files import (
-    METRICS,
-    PAGE,
-    read_states,
-    state_directory,
-    write_state_files,
-)
+from hesiod_watch.runs.state_files import read_states, state_directory, write_state_files
 from hesiod_watch.service.circumstances import site_circumstances
 from hesiod_watch.service.ping import Pinger
+from hesiod_watch.service.site_page import SitePageMaker, WriteProblem
 
 if TYPE_CHECKING:
     from hesiod_watch.service.daemon import Engine
@@ -114,7 +108,8 @@ class StateWriter:
         # Polls that a person starts in a terminal say nothing about cron.
         self._unattended = kind == POLL and not any(map(_is_terminal, (sys.stdin, sys.stderr)))
         self._pinger = Pinger(config.notify.ping_url)
-        self._problem = ""  # why the last write failed
+        self._problem = WriteProblem(config.output)
+        self._page = SitePageMaker(config.output, config.reports.title)
         self._written = -LONGEST_TURN
         self._looks: tuple[datetime, ...] | None = None
         self._reported: tuple[Attention, ...] = ()  # of the whole site, in the last write
@@ -154,9 +149,14 @@ class StateWriter:
         self.write()
         if done:
             self._pinger.ping()
-        self._pinger.close()
+        self.close()
         kinds = ("no-watcher", "watcher-stopped", "config-changed")
         return tuple(each for each in self._reported if each.kind in kinds)
+
+    def close(self) -> None:
+        """Wait, in a poll, for the page and the ping that are under way."""
+        self._page.close()
+        self._pinger.close()
 
     def write(self, *, working: bool = False, areas_only: bool = False) -> None:
         """Write all files; `areas_only`: the runs could not be looked at. Never raises."""
@@ -164,22 +164,13 @@ class StateWriter:
         if self._config.processing.executor == "dry-run":
             return
         try:
-            written = self._write(working=working, areas_only=areas_only)
+            if self._write(working=working, areas_only=areas_only):
+                self._problem.over()
         except OSError as error:
-            why = str(error.strerror)
-            if why != self._problem:
-                place = state_directory(self._config.output)
-                # A user who may not write there only looks; a full disk is reported by the work.
-                expected = error.errno in FULL or process.why_not_writable(self._config.output)
-                level = logging.INFO if expected else logging.WARNING
-                logger.log(level, "no state file", extra=fields(directory=place, why=why))
-            self._problem = why
+            self._problem.report(error)
         except Exception as error:  # the files are for people only: work continues
-            if repr(error) != self._problem:
+            if self._problem.is_new(repr(error)):
                 logger.exception("a bug while writing the state file")
-            self._problem = repr(error)
-        else:
-            self._problem = "" if written else self._problem
 
     def _write(self, *, working: bool, areas_only: bool) -> bool:
         config, engine = self._config, self._engine
@@ -223,7 +214,11 @@ class StateWriter:
         if areas_only and former:
             runs = former.runs
         state = replace(state, attention=(*self._reported, *found), runs=runs)
-        return write_state_files(config.output, _files(state, others, config, now))
+        text = json.dumps(state.record(), indent=1).encode("utf-8", "backslashreplace")
+        written = write_state_files(config.output, {state.file: text})
+        if written:
+            self._page.make(state, others, now.astimezone(UTC))
+        return written
 
     def _looks_of(self, former: WatchState | None) -> tuple[datetime, ...]:
         """Starts of polls, with this one; the same for each write of this poll."""
@@ -250,20 +245,3 @@ class StateWriter:
 def _is_terminal(stream: object) -> bool:
     isatty = getattr(stream, "isatty", None)
     return bool(isatty and isatty())
-
-
-def _files(
-    state: WatchState, others: tuple[WatchState, ...], config: Config, now: datetime
-) -> dict[str, bytes]:
-    """Contents of all files, by name; the state file last."""
-    # Only this loads the code of the page and of the metrics.
-    from hesiod_watch.report.metrics import metrics_text
-    from hesiod_watch.report.site import render_site
-
-    page = render_site(state, title=config.reports.title, made_at=now.astimezone(UTC))
-    text = json.dumps(state.record(), indent=1)
-    return {
-        METRICS: metrics_text(state, others),
-        PAGE: page.encode("utf-8", "backslashreplace"),
-        state.file: text.encode("utf-8", "backslashreplace"),
-    }

@@ -26,7 +26,7 @@ CELLS = [
     f"20261122_221{number}_{number + 1}A_PAW0000{number}_0a1b2c3{number}" for number in range(4)
 ]
 WATCHDOG = 3.0  # seconds within which a message must come
-HEAVY = ("numpy", "isal", "jinja2", "rich")
+HEAVY = ("numpy", "isal", "jinja2", "markupsafe", "prometheus_client", "rich")
 
 
 class Manager:

@@ -139,6 +139,7 @@ def test_landing_missing_is_in_the_files(site: Site) -> None:
     found = state(site)
     assert [each["kind"] for each in found["attention"]] == ["landing-missing"]
     assert [run["run"] for run in found["runs"]] == [RUN]
+    assert "1 thing needs a person" in (place(site) / "index.html").read_text()
     assert site.run("check", check=2).stdout.startswith("HESIOD-WATCH CRITICAL")
 
 

@@ -1,0 +1,29 @@
+"""Render the metrics and the overview page of a site, as a process of its own.
+
+The deciding process starts it, so that it never loads templates and the library for metrics. It
+reads the state from standard input and writes the contents of both files to standard output.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from datetime import datetime
+
+from hesiod_watch.core.watch_state import WatchState
+from hesiod_watch.report.metrics import metrics_text
+from hesiod_watch.report.site import render_site
+
+
+def site_files(
+    state: WatchState, others: tuple[WatchState, ...], title: str, made_at: datetime
+) -> tuple[bytes, bytes]:
+    """Return the metrics and the page; `others` are the states of the other processes."""
+    page = render_site(state, title=title, made_at=made_at)
+    return metrics_text(state, others), page.encode("utf-8", "backslashreplace")
+
+
+if __name__ == "__main__":
+    # Only the process that starts this one writes to its standard input.
+    contents = site_files(*pickle.load(sys.stdin.buffer))  # noqa: S301
+    sys.stdout.buffer.write(pickle.dumps(contents))
