@@ -7,11 +7,13 @@ must not look like a quiet site.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
 from hesiod_watch.core.attention import Attention
 from hesiod_watch.core.model import Stage
+from hesiod_watch.core.naming import display
 from hesiod_watch.core.times import iso
 from hesiod_watch.core.watch_state import RunSummary, WatchState
 from hesiod_watch.report.page import render
@@ -28,7 +30,8 @@ class SitePageRow:
 
     summary: RunSummary
     tone: str
-    reasons: tuple[str, ...]  # what is blocked in it, or why it has its status
+    blocked: int  # number of things in it that need a person; the page lists them above
+    why: str  # why it has its status; "" if nothing is to be said
 
     @property
     def cells(self) -> str:
@@ -41,16 +44,21 @@ def render_site(state: WatchState, *, title: str = "", made_at: datetime) -> str
     """Render the page as one HTML document; `made_at` has a time zone."""
     person = sorted(
         (each for each in state.attention if each.needs_person),
-        key=lambda each: (each.since is None, each.since or made_at, each.run, each.cell),
+        # Trouble of the whole site often explains that of its runs.
+        key=lambda each: (bool(each.run), each.since is None, each.since or made_at, each.subject),
     )
     rows = _rows(state, person)
+    pages = {run.run: run.page for run in state.runs}
     stages = [stage for run in state.runs for stage in run.cells]
     return render(
         "site.html",
         refresh=REFRESH,
         title=title,
         tone="bad" if person else "good",
-        person=[(each, iso(each.since) if each.since else "") for each in person],
+        person=[
+            (each, iso(each.since) if each.since else "", pages.get(display(each.run), ""))
+            for each in person
+        ],
         rows=rows,
         cells=sum(sum(run.cells.values()) for run in state.runs),
         processed=sum(run.cells.get(Stage.PROCESSED, 0) for run in state.runs) if stages else 0,
@@ -66,14 +74,11 @@ def render_site(state: WatchState, *, title: str = "", made_at: datetime) -> str
 
 def _rows(state: WatchState, person: list[Attention]) -> list[SitePageRow]:
     """Rows of the runs: by tone, the latest name first, because names begin with a date."""
-    sentences: dict[str, list[str]] = {}
-    for each in person:
-        name = f"{each.cell}: " if each.cell else ""
-        sentences.setdefault(each.run, []).append(name + each.sentence)
+    blocked = Counter(display(each.run) for each in person)
     rows = []
     for run in sorted(state.runs, key=lambda run: run.run, reverse=True):
-        blocked = sentences.get(run.run)
-        tone = "bad" if blocked else TONES.get(run.status, "warn")
-        why = () if run.status == "complete" else (run.why,)
-        rows.append(SitePageRow(run, tone, tuple(blocked or filter(None, why))))
+        number = blocked[run.run]
+        tone = "bad" if number else TONES.get(run.status, "warn")
+        why = "" if number or run.status == "complete" else run.why
+        rows.append(SitePageRow(run, tone, number, why))
     return sorted(rows, key=lambda row: _ORDER[row.tone])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -34,6 +35,34 @@ def test_problems_come_first() -> None:
     assert set(chips) == {"bad", "busy", "good"}
 
 
+def test_trouble_of_the_site_comes_first() -> None:
+    """Trouble of the whole site is listed before that of runs, and runs by how long they wait."""
+    state = site_state(15)
+    late = KINDS["landing-missing"].about(since=NOW, why="the mount is missing", landing="/landing")
+    old, *others = state.attention
+    old = replace(old, since=NOW - timedelta(days=9))
+    html = page(replace(state, attention=(*others, late, old)))
+    listed = re.findall(r"<li>\n<p><strong>(.*?)</strong>", html)
+    assert listed[0] == "This site"
+    assert old.run in listed[1]
+    assert len(listed) == 4
+
+
+def test_run_with_an_odd_name_is_blocked() -> None:
+    """A run whose name needs escapes is marked and linked like any other."""
+    html = page(site_state(1, name=EVIL))
+    assert 'class="chip bad"' in html
+    assert html.count('href="../2026') == 2
+    assert '<a href="#person">1 thing needs a person</a>' in html
+
+
+def test_page_says_that_the_next_look_is_unknown() -> None:
+    """A page of irregular polls says that it is not known when it is made again."""
+    html = page(replace(site_state(1), next_due=None))
+    assert "not known when it is made again" in html
+    assert "not known when it is made again" not in page(site_state(1))
+
+
 def test_page_says_when_it_is_late() -> None:
     """The page says when it was made and when it should be made again, and loads itself again."""
     html = page(site_state(1))
@@ -44,9 +73,9 @@ def test_page_says_when_it_is_late() -> None:
 
 
 def test_page_links_to_runs() -> None:
-    """Each run that has a page is linked, relative to the overview."""
+    """Each run that has a page is linked, relative to the overview, also where it is blocked."""
     html = page(site_state(3))
-    assert html.count('href="../2026') == 3
+    assert html.count('href="../2026') == 3 + 1
 
 
 def test_hostile_names_stay_text() -> None:
