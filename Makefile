@@ -26,7 +26,7 @@ $(VENV)/stamp-made:
 	touch $@
 
 $(VENV)/stamp-program: $(VENV)/stamp-made pyproject.toml hesiod_watch/__init__.py \
-		hesiod_watch/fastq/coder.c $(wildcard bin/*)
+		$(wildcard hesiod_watch/fastq/*.c bin/*)
 	$(PIP) install --editable .
 	touch $@
 

@@ -8,9 +8,9 @@ statistics into the numbers of `qc.json`.
 The modules, lowest first. Only `sources` and `durable` open files, through `host.files`.
 
 - `model` · `sources`, `durable`: values; files that are read, files that are written
-- `records`, `headers`: the parts of a FASTQ file
 - `gunzip`, `bgzf`, `blocks`: the parts of a gzip file
-- `coder` (in C), `compress`: FASTQ to BGZF
+- `coder` (in C: `scan.c`, `coder.c`): FASTQ to figures and to BGZF
+- `records`, `headers`: the parts of a FASTQ file · `compress`: FASTQ to BGZF
 - `statistics`, `measure`, `packed_statistics`, `md5`, `malloc`, `readback`
 - `append` (to the end of one output), `batch` (of several outputs) · `pool`, `worker`
 - `journal`, `journal_state`, `checkpoint`, `output_set`: the record of what is durable

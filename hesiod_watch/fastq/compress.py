@@ -13,7 +13,7 @@ from itertools import chain
 import numpy as np
 
 from hesiod_watch.fastq import bgzf
-from hesiod_watch.fastq.coder import CODER, DeflateCoder
+from hesiod_watch.fastq.coder import CODER, FastqCoder
 from hesiod_watch.fastq.model import Level
 from hesiod_watch.fastq.records import RecordUnit
 
@@ -24,7 +24,7 @@ LONG = {"default": 1500, "fast": 2500, "small": 1500}
 
 
 def compress(
-    unit: RecordUnit, level: Level, *, plain: bool, coder: DeflateCoder | None = CODER
+    unit: RecordUnit, level: Level, *, plain: bool, coder: FastqCoder | None = CODER
 ) -> bytes | memoryview:
     """Compress a unit to BGZF blocks. `plain`: all its bases are A, C, G or T."""
     lengths = unit.lengths

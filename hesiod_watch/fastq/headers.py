@@ -67,11 +67,10 @@ def _columns_of_alike(headers: bytes, count: int) -> list[list[bytes] | None] | 
     width, rest = divmod(len(words), count)
     if rest:
         return None
-    numbers = {
-        match.group(): number
-        for number, word in enumerate(words[:width])
-        if (match := _FIELD.match(word))
-    }
+    numbers: dict[bytes, int] = {}
+    for number, word in enumerate(words[:width]):
+        if match := _FIELD.match(word):
+            numbers.setdefault(match.group(), number)
     # Search for a field that the first header lacks and a later one has. Testing for `=` and `:`
     # first is cheap where one is near the start or there is none. Tabs are no sign of tags: some
     # programs replace them by blanks.
@@ -102,12 +101,12 @@ def _columns_by_width(headers: bytes, count: int) -> list[list[bytes] | None]:
     Headers with equally many words usually have the same fields.
     """
     widths: dict[int, list[int]] = {}
-    lines = headers.splitlines(keepends=True)
+    lines = headers.split(b"\n")[:count]  # other line ends may be part of a header
     for number, line in enumerate(lines):
         widths.setdefault(len(line.split()), []).append(number)
     columns = [[b""] * count for _ in range(4)]
     for numbers in widths.values():
-        some = b"".join([lines[number] for number in numbers])
+        some = b"".join([lines[number] + b"\n" for number in numbers])
         found = _columns_of_alike(some, len(numbers)) or _columns_of_each(some)
         for column, values in zip(columns, found, strict=True):
             for number, value in zip(numbers, values or (), strict=False):
@@ -118,7 +117,7 @@ def _columns_by_width(headers: bytes, count: int) -> list[list[bytes] | None]:
 def _columns_of_each(headers: bytes) -> list[list[bytes] | None]:
     """The columns, parsed header by header; b"" where a header lacks the field."""
     columns: list[list[bytes]] = [[], [], [], []]
-    for header in headers.splitlines():
+    for header in headers.removesuffix(b"\n").split(b"\n"):
         values: list[bytes | None] = [None] * 4
         for word in header.split():
             match = _FIELD.match(word)

@@ -9,6 +9,8 @@ the CR for a base, and because the next source is written directly after this on
 A unit has about 2 MiB: large enough for numpy, small enough for the processor's cache. Every unit
 begins at a record, because the stream does and every unit ends at the end of a record. A record
 longer than a unit makes the buffer grow.
+
+The compiled coder, where available, scans usual text. Everything else is judged here.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 
 from hesiod_watch.core.errors import BadSource
 from hesiod_watch.core.text import number_of
+from hesiod_watch.fastq.coder import CODER, FastqCoder, Scan
 
 UNIT_BYTES = 2 << 20
 RECORD_LIMIT = 32 << 20
@@ -42,6 +45,7 @@ class RecordUnit:
     starts: NDArray[np.int64]  # (records, 4): where each line starts in `data`
     ends: NDArray[np.int64]  # (records, 4): where its newline is
     first: int  # number of the first record in its source, from 0
+    scan: Scan | None = None  # figures of the records, if they were scanned
 
     @property
     def reads(self) -> int:
@@ -82,6 +86,7 @@ class RecordReader:
         *,
         unit_bytes: int = UNIT_BYTES,
         record_limit: int = RECORD_LIMIT,
+        coder: FastqCoder | None = CODER,
     ) -> None:
         self.path = path
         self.records = 0  # records returned so far
@@ -89,6 +94,7 @@ class RecordReader:
         self._readinto = readinto
         self._unit_bytes = unit_bytes
         self._record_limit = record_limit
+        self._coder = coder
 
     @property
     def repaired(self) -> str:
@@ -101,8 +107,11 @@ class RecordReader:
         while True:
             size = unused + self._readinto(memoryview(buffer)[unused:])
             ended = size < len(buffer)
-            newlines = np.flatnonzero(np.frombuffer(buffer, np.uint8, size) == _NEWLINE)
-            if count := len(newlines) // 4:
+            if scanned := self._scanned(memoryview(buffer)[:size]):
+                rest = bytes(memoryview(buffer)[len(scanned.data) : size])
+                yield scanned
+                self.records += scanned.reads
+            elif count := len(newlines := _newlines(buffer, size)) // 4:
                 unit = self._unit(buffer, newlines[: 4 * count])
                 rest = bytes(memoryview(buffer)[newlines[4 * count - 1] + 1 : size])
                 valid = self._check(unit)
@@ -120,6 +129,14 @@ class RecordReader:
             unused = len(rest)
             buffer = self._room_for(buffer, unused)
             buffer[:unused] = rest
+
+    def _scanned(self, text: memoryview) -> RecordUnit | None:
+        """The whole records at the start of `text`, if there are some and all are usual."""
+        scan = self._coder.scan(text) if self._coder else None
+        if scan is None or not len(scan.ends):
+            return None
+        size = int(scan.ends[-1, 3]) + 1
+        return RecordUnit(text[:size], scan.starts, scan.ends, self.records, scan)
 
     def _room_for(self, buffer: bytearray, unused: int) -> bytearray:
         """A buffer with room after `unused` bytes: the same, a larger, or again a small one."""
@@ -139,7 +156,7 @@ class RecordReader:
         if (np.frombuffer(buffer, np.uint8)[newlines - 1] == _RETURN).any():
             self._repairs["Windows line ends"] = None
             buffer = bytearray(bytes(buffer[: newlines[-1] + 1]).replace(b"\r\n", b"\n"))
-            newlines = np.flatnonzero(np.frombuffer(buffer, np.uint8) == _NEWLINE)
+            newlines = _newlines(buffer, len(buffer))
         ends = newlines.reshape(-1, 4)
         starts = np.empty_like(newlines)
         starts[0] = 0
@@ -196,7 +213,7 @@ class RecordReader:
                 where=_where(self.records, len(lines) - 1),
             )
         buffer = bytearray(rest + b"\n")
-        unit = self._unit(buffer, np.flatnonzero(np.frombuffer(buffer, np.uint8) == _NEWLINE))
+        unit = self._unit(buffer, _newlines(buffer, len(buffer)))
         self._check(unit)
         self._repairs["no newline at the end"] = None
         yield unit
@@ -229,6 +246,10 @@ class RecordReader:
             f" {number_of(len(lines[3]), 'quality', 'qualities')}",
             where=_where(record, 3),
         )
+
+
+def _newlines(buffer: bytearray, size: int) -> NDArray[np.int64]:
+    return np.flatnonzero(np.frombuffer(buffer, np.uint8, size) == _NEWLINE)
 
 
 def _where(record: int, line: int) -> str:

@@ -7,7 +7,7 @@ are few different ones. Only a time that may be the earliest is parsed fully.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from hesiod_watch.fastq.statistics import YIELD_SECONDS
 
 ABSENT = -1
+_BIN = YIELD_SECONDS * 1_000_000
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class StartTimes:
@@ -40,29 +42,39 @@ class StartTimes:
             minute = text[:16] + (b"Z" if text.endswith(b"Z") else text[-6:])
             number, second = known.get(minute, (-1, b""))
             if number <= self._first_bin and (number < 0 or text[17:19] <= second):
-                moment = _microseconds(text)
-                if moment is None:
+                moment = microseconds(text)
+                if moment == ABSENT:
                     found.append(ABSENT)
                     continue
-                number = moment // (YIELD_SECONDS * 1_000_000)
+                number = moment // _BIN
                 known[minute] = number, text[17:19]
-                self._first_bin = min(number, self._first_bin)
-                self.first = moment if self.first is None else min(moment, self.first)
+                self._saw(moment)
             found.append(number)
         bins[:] = found
         return bins
 
+    def bins_of(self, moments: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The bin of each time in microseconds since 1970; -1 where there is no time."""
+        known = moments[moments != ABSENT]
+        if len(known):
+            self._saw(int(known.min()))
+        bins: NDArray[np.int64] = np.where(moments == ABSENT, ABSENT, moments // _BIN)
+        return bins
 
-def _microseconds(text: bytes) -> int | None:
-    """Microseconds since 1970; None if the text is not a time after 1970.
+    def _saw(self, moment: int) -> None:
+        self._first_bin = min(moment // _BIN, self._first_bin)
+        self.first = moment if self.first is None else min(moment, self.first)
+
+
+def microseconds(text: bytes) -> int:
+    """Microseconds since 1970; -1 if the text is not a time after 1970.
 
     A time without a zone is taken as UTC.
     """
     try:
         moment = datetime.fromisoformat(text.decode("ascii"))
     except ValueError:
-        return None
+        return ABSENT
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    microseconds = round(moment.timestamp() * 1_000_000)
-    return microseconds if microseconds >= 0 else None
+    return max((moment - _EPOCH) // timedelta(microseconds=1), ABSENT)

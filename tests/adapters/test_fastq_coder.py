@@ -16,18 +16,18 @@ import hesiod_watch
 from hesiod_watch.fastq import coder
 
 PACKAGE = Path(hesiod_watch.__file__).parent
-SOURCE = PACKAGE / "fastq" / "coder.c"
+SOURCES = [PACKAGE / "fastq" / name for name in ("coder.c", "scan.c")]
 COMPILER = shutil.which("gcc") or shutil.which("cc")
 
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C compiler is installed")
 
-# Packs random records of many shapes, from memory that ends where the data end.
+# Packs and scans random records of many shapes, from memory that ends where the data end.
 STORM = """
 import ctypes, random, sys, zlib
 from pathlib import Path
 import numpy as np
-from hesiod_watch.fastq.coder import DeflateCoder
-coder, rng = DeflateCoder(Path(sys.argv[1])), random.Random(5)
+from hesiod_watch.fastq.coder import FastqCoder
+coder, rng = FastqCoder(Path(sys.argv[1])), random.Random(5)
 kinds = [b"ACGT", bytes(range(35, 73)), bytes(range(256)), b"A", b"@key=value 0123456789abcdef"]
 for turn in range(300):
     text, stops = b"", []
@@ -51,6 +51,17 @@ for turn in range(300):
         found += inflater.decompress(packed)
         packed = inflater.unused_data
     assert found == text, turn
+    fields = ["ch=7", "qs:f:1.5", "st:Z:2024-05-01T00:00:00Z", "RG:Z:a", "start_time=", "ch", "="]
+    text = b""
+    for _ in range(rng.randint(1, 40)):
+        header = "@id " + " ".join(rng.choices(fields, k=rng.randint(0, 9)))
+        size = rng.choice([0, 1, 15, 16, 17, 60, rng.randint(0, 9_000)])
+        bases, symbols = rng.choice([b"ACGT", b"ACGTN"]) * size, bytes(range(33, 127)) * size
+        text += b"%s\\n%s\\n+\\n%s\\n" % (header.encode(), bases[:size], symbols[:size])
+    text = text[: rng.choice([len(text), rng.randint(1, len(text))])]
+    exact = (ctypes.c_char * len(text)).from_buffer_copy(text)
+    scan = coder.scan(memoryview(exact).cast("B"))
+    assert scan is None or len(scan.ends) == text.count(b"\\n") // 4, turn
 print("whole")
 """
 
@@ -99,6 +110,13 @@ def test_without_a_coder_outputs_have_equal_content(tmp_path: Path) -> None:
 # Wrong libraries in the place of the coder: how the C code is changed before it is compiled.
 STRANGE = {
     "another library": ("size_t hesiod_pack(", "size_t another_program("),
+    "a library without scan": ("int64_t hesiod_scan(", "int64_t another_scan("),
+    "a mistake in bases counted": ("gc += sum(of_gc);", "gc += sum(of_at);"),
+    "a mistake in errors": ("i + 8 <= size; i += 8", "i + 8 <= size; i += 9"),
+    "a mistake in good qualities": ("some >= 33 + 20", "some > 33 + 20"),
+    "a mistake in times": ("past / 400 - 477", "past / 400 - 478"),
+    "a mistake in scores": ("rint(score * 1e6)", "rint(score * 1e5)"),
+    "a mistake in models": ("model[0] = name[0], model[1]", "model[0] = name[1], model[1]"),
     "a mistake in bases": ("0x40100401u", "0x40100400u"),
     "a mistake in qualities": (
         "put_code(writer, codes[data[at]]);",
@@ -112,12 +130,18 @@ STRANGE = {
 }
 
 
-def build(source: str, place: Path, *options: str) -> Path:
-    """Compile as `place` with the suffix of compiled modules."""
-    text, library = place.with_suffix(".c"), place.with_name(place.name + EXTENSION_SUFFIXES[0])
-    text.write_text(source)
+def build(place: Path, *options: str, right: str = "", wrong: str = "") -> Path:
+    """Compile as `place` with the suffix of compiled modules, with `wrong` instead of `right`."""
+    library = place.with_name(place.name + EXTENSION_SUFFIXES[0])
+    texts = {source: source.read_text() for source in SOURCES}
+    assert not right or sum(text.count(right) for text in texts.values()) == 1
+    for source, text in texts.items():
+        (place.parent / source.name).write_text(text.replace(right, wrong) if right else text)
+    copies = [place.parent / source.name for source in SOURCES]
     assert COMPILER is not None
-    subprocess.run([COMPILER, "-shared", "-fPIC", *options, "-o", library, text], check=True)
+    subprocess.run(
+        [COMPILER, "-shared", "-fPIC", *options, "-o", library, *copies, "-lm"], check=True
+    )
     return library
 
 
@@ -126,9 +150,7 @@ def build(source: str, place: Path, *options: str) -> Path:
 def test_a_wrong_library_is_not_used(what: str, tmp_path: Path) -> None:
     """A library that is another one, or does not restore its sample, is not used."""
     right, wrong = STRANGE[what]
-    source = SOURCE.read_text()
-    assert source.count(right) == 1
-    build(source.replace(right, wrong), tmp_path / "strange")
+    build(tmp_path / "strange", right=right, wrong=wrong)
     assert coder.load(tmp_path / "strange") is None
 
 
@@ -143,9 +165,7 @@ def test_missing_or_invalid_library(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_it_accesses_only_its_own_memory(tmp_path: Path) -> None:
     """Every access and every sum is checked: no foreign memory, no undefined behaviour."""
-    library = build(
-        SOURCE.read_text(), tmp_path / "watched", "-g", "-O1", "-fsanitize=address,undefined"
-    )
+    library = build(tmp_path / "watched", "-g", "-O1", "-fsanitize=address,undefined")
     assert COMPILER is not None
     runtime = subprocess.run(
         [COMPILER, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
@@ -179,4 +199,4 @@ def test_it_compiles_without_a_warning(tmp_path: Path) -> None:
         "-Wpedantic",
         "-Werror",
     )
-    build(SOURCE.read_text(), tmp_path / "strict", *options)
+    build(tmp_path / "strict", *options)

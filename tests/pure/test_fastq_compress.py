@@ -14,7 +14,7 @@ from isal import isal_zlib
 
 from hesiod_watch.fastq import bgzf
 from hesiod_watch.fastq.bgzf import BLOCK_BYTES
-from hesiod_watch.fastq.coder import CODER, DeflateCoder
+from hesiod_watch.fastq.coder import CODER, FastqCoder
 from hesiod_watch.fastq.compress import CODED, LONG, compress
 from hesiod_watch.fastq.model import Level
 from hesiod_watch.fastq.records import RecordReader, RecordUnit
@@ -95,7 +95,7 @@ def cut(text: bytes) -> RecordUnit:
     seed=st.integers(0, 1000),
 )
 def test_units_come_back(
-    coder: DeflateCoder | None,
+    coder: FastqCoder | None,
     lengths: list[int],
     share: bytes,
     level: Level,
@@ -127,7 +127,7 @@ LINES = st.one_of(
 @settings(max_examples=150, deadline=None)
 @given(records=st.lists(st.tuples(LINES, LINES, LINES, LINES), min_size=1, max_size=12))
 def test_lines_of_anything_come_back(
-    coder: DeflateCoder, records: list[tuple[bytes, bytes, bytes, bytes]]
+    coder: FastqCoder, records: list[tuple[bytes, bytes, bytes, bytes]]
 ) -> None:
     """Any bytes in lines of any length: the coder does not rely on valid FASTQ."""
     text, stops = b"", []
@@ -145,7 +145,7 @@ def test_lines_of_anything_come_back(
 @pytest.mark.parametrize("beyond", [-2, -1, 0, 1, 2])
 @pytest.mark.parametrize("line", ["header", "bases", "qualities", "record"])
 def test_lines_that_end_where_a_block_does(
-    coder: DeflateCoder, blocks: int, beyond: int, line: str
+    coder: FastqCoder, blocks: int, beyond: int, line: str
 ) -> None:
     """A line that ends exactly at the end of a BGZF block, or a byte or two from it."""
     end = blocks * BLOCK_BYTES + beyond
@@ -170,7 +170,7 @@ def test_lines_that_end_where_a_block_does(
 
 
 @pytest.mark.parametrize("coder", CODERS)
-def test_frequencies_that_want_very_long_codes(coder: DeflateCoder) -> None:
+def test_frequencies_that_want_very_long_codes(coder: FastqCoder) -> None:
     """Fibonacci numbers give the deepest tree; codes stay within the limit of the format."""
     numbers = [1, 1]
     while sum(numbers) < BLOCK_BYTES - 30_000:
@@ -195,7 +195,7 @@ def test_frequencies_that_want_very_long_codes(coder: DeflateCoder) -> None:
 
 @pytest.mark.parametrize("coder", CODERS)
 @pytest.mark.parametrize("fields", [5, 200, 900])
-def test_headers_that_repeat_each_other(coder: DeflateCoder, fields: int) -> None:
+def test_headers_that_repeat_each_other(coder: FastqCoder, fields: int) -> None:
     """Text that a header shares with the previous one costs almost nothing.
 
     This is true for headers of up to many kilobytes.
@@ -216,7 +216,7 @@ def test_headers_that_repeat_each_other(coder: DeflateCoder, fields: int) -> Non
 
 
 @pytest.mark.parametrize("coder", CODERS)
-def test_what_cannot_be_compressed_is_stored(coder: DeflateCoder) -> None:
+def test_what_cannot_be_compressed_is_stored(coder: FastqCoder) -> None:
     """Noise takes only its own size and the frames around it."""
     noise = random.Random(4).randbytes(200_000).replace(b"\n", b"-")
     text = b"@" + noise + b"\nA\n+\n" + noise + b"\n"
@@ -227,7 +227,7 @@ def test_what_cannot_be_compressed_is_stored(coder: DeflateCoder) -> None:
 
 
 @pytest.mark.parametrize("coder", BOTH)
-def test_the_small_level(coder: DeflateCoder | None) -> None:
+def test_the_small_level(coder: FastqCoder | None) -> None:
     """The slow level restores its input, and is smaller for reads that repeat each other."""
     unit = unit_of([3000] * 40, BASES[b"ACGT"], 1)
     assert b"".join(inflated(compress(unit, "small", plain=True, coder=coder))) == bytes(unit.data)
@@ -236,7 +236,7 @@ def test_the_small_level(coder: DeflateCoder | None) -> None:
 
 
 @pytest.mark.parametrize("coder", CODERS)
-def test_bases_take_two_and_a_quarter_bits(coder: DeflateCoder) -> None:
+def test_bases_take_two_and_a_quarter_bits(coder: FastqCoder) -> None:
     """Bases of equal shares take 2.25 bits, fewer than with isal; known to be plain or not."""
     bases = random.Random(1).randbytes(1 << 20).translate(BASES[b"ACGT"])
     text = b"@\n" + bases + b"\n+\n\n"
@@ -254,7 +254,7 @@ SIZES = [(8000, 0.93), (LONG["default"], 0.95), (600, 0.97)]
 @pytest.mark.parametrize("coder", CODERS)
 @pytest.mark.parametrize(("length", "share"), SIZES)
 def test_outputs_are_smaller_than_gzip_makes_them(
-    coder: DeflateCoder, length: int, share: float
+    coder: FastqCoder, length: int, share: float
 ) -> None:
     """The default is smaller than zlib's level 6."""
     unit = unit_of([length] * (500_000 // length), BASES[b"ACGT"], 3)

@@ -37,6 +37,8 @@ HEADERS = [
     (f"@{UUID} ch=3 model_version_id={MODEL}", ("3", "", "", MODEL)),
     (f"@{UUID} batch=9 ch=4", ("4", "", "", "")),
     (f"@{UUID} xch=9 note=ch=8", ("", "", "", "")),
+    (f"@{UUID} ch=8 ch=9 read=1", ("8", "", "", "")),
+    (f"@{UUID} a\rb ch=8", ("8", "", "", "")),
     (
         f"@{UUID}\tqs:f:12.4562\tch:i:783\tst:Z:2023-11-23T10:23:09.015+00:00\tRG:Z:{RUN}_{MODEL}",
         ("783", "2023-11-23T10:23:09.015+00:00", "12.4562", f"{RUN}_{MODEL}"),
@@ -75,6 +77,8 @@ def values(columns: HeaderColumns, count: int) -> list[tuple[str, ...]]:
         "model_version_id",
         "batch before channel",
         "keys that end in ch",
+        "the first of two",
+        "a CR in the name",
         "SAM tags of 2023",
         "SAM tags of 2022",
         "Q as integer",
