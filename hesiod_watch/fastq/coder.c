@@ -32,8 +32,10 @@ enum {
     LITERAL_BITS = 14,
     DISTANCE_BITS = 15,
 
-    /* For fewer symbols the fixed table of the format needs fewer bits than an own table. */
+    /* For fewer symbols the fixed table of the format needs fewer bits than an own table; for
+     * fewer tokens of a header, the bits saved by an own table cost more time than they are worth. */
     FEW = 100,
+    FEW_TOKENS = 400,
     SHORTEST_REPEAT = 4,
     LONGEST_REPEAT = 258,
     WINDOW = 32768,
@@ -68,7 +70,8 @@ typedef struct {
     Code one[4];
     Code four[256];
     Code bases_end;
-    uint8_t bases_lengths[LITERALS];
+    uint8_t bases_header[64]; /* the bits that begin a block with these codes; not final */
+    unsigned bases_header_bits;
     uint16_t seen[1 << HASH_BITS]; /* last position of four bytes in this BGZF block, plus one */
     Token tokens[BLOCK_BYTES];
 } State;
@@ -275,7 +278,7 @@ static const uint8_t BASES[4] = {'A', 'C', 'T', 'G'}; /* index: bits 1 and 2 of 
 
 static void prepare_bases(State *state, const uint8_t *sample, size_t size) {
     uint32_t frequency[4] = {0};
-    uint8_t *lengths = state->bases_lengths, unused[8];
+    uint8_t lengths[LITERALS], unused[8];
     Code codes[LITERALS];
     int rarest = 0;
     memset(lengths, 0, LITERALS);
@@ -288,6 +291,10 @@ static void prepare_bases(State *state, const uint8_t *sample, size_t size) {
     find_codes(lengths, LITERALS, codes);
     for (int i = 0; i < 4; i++) state->one[i] = codes[BASES[i]];
     state->bases_end = codes[END];
+    Writer header = {0, 0, state->bases_header};
+    put_header(&header, lengths, NO_DISTANCES, 0);
+    state->bases_header_bits = 8 * (unsigned)(header.at - state->bases_header) + header.count;
+    memcpy(header.at, &header.bits, 8);
     for (int i = 0; i < 256; i++) {
         Writer four = {0, 0, unused};
         for (int place = 6; place >= 0; place -= 2) put_code(&four, state->one[i >> place & 3]);
@@ -303,7 +310,13 @@ static inline Code four_bases(const State *state, uint32_t letters) {
 static void put_bases(
     Writer *writer, const State *state, const uint8_t *data, size_t size, int final
 ) {
-    put_header(writer, state->bases_lengths, NO_DISTANCES, final);
+    for (unsigned bit = 0; bit < state->bases_header_bits; bit += 32) {
+        unsigned left = state->bases_header_bits - bit;
+        uint32_t bits;
+        memcpy(&bits, state->bases_header + bit / 8, 4);
+        put(writer, bit ? bits : bits | (uint32_t)final, left < 32 ? left : 32);
+        flush(writer);
+    }
     size_t at = 0;
     for (; at + 16 <= size; at += 16) {
         uint32_t letters[4];
@@ -401,7 +414,7 @@ static void put_text(
     Writer *writer, State *state, const uint8_t *data, size_t start, size_t stop, int final
 ) {
     size_t count = find_repeats(state, data, start, stop);
-    if (count < FEW) {
+    if (count < FEW_TOKENS) {
         put(writer, (uint64_t)(final | 1 << 1), 3);
         put_tokens(writer, state->tokens, count, state->fixed, state->fixed_distances);
         return;
