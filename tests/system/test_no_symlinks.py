@@ -55,4 +55,6 @@ def test_output_without_symbolic_links(site: Site, error: str, used: bool) -> No
             assert SENTENCE in shown.stdout + shown.stderr
     site.run("poll")
     assert f"{CELL}.done" in site.flags(RUN)
-    assert set(os.listdir(site.output / ".hesiod-watch")) == {"output", "cells"}
+    host = os.uname().nodename
+    files = {"index.html", "metrics.prom", f"{host}-poll.json", f"{host}-poll-printed.json"}
+    assert set(os.listdir(site.output / ".hesiod-watch")) == {"output", "cells", *files}
