@@ -60,8 +60,8 @@ NEWEST_RUNS = 5
 DIRECTORIES_READ = 200
 """Most directories of a cell that are tried."""
 CODER_MISSING = (
-    "FASTQ is compressed without the compiled coder: correctly, at two thirds of the speed; "
-    "install a C compiler (Debian: gcc, libc6-dev), then this program again"
+    "FASTQ is compressed without the compiled coder: correctly, at half of the speed; install a C "
+    "compiler (Debian: gcc, libc6-dev), then this program again, or a wheel that contains the coder"
 )
 
 
