@@ -81,13 +81,17 @@ class Attention:
         """Run and cell, escaped for display; "this site" if it concerns no run."""
         return display(" ".join(filter(None, (self.run, self.cell)))) or "this site"
 
+    @property
+    def explain(self) -> str:
+        """Command that says more, with its names as words for a shell; "" if it has no run."""
+        if not self.run:
+            return ""
+        names = " ".join(quoted(name) for name in (self.run, self.cell) if name)
+        return f"hesiod-watch explain {'-- ' if self.run.startswith('-') else ''}{names}"
+
     def __str__(self) -> str:
         """One line for a log or a mail; the last part is the command that says more."""
-        if not self.run:
-            return f"{self.subject}: {self.sentence}"
-        names = " ".join(quoted(name) for name in (self.run, self.cell) if name)
-        end_of_options = "-- " if self.run.startswith("-") else ""
-        return f"{self.subject}: {self.sentence}; hesiod-watch explain {end_of_options}{names}"
+        return "; ".join(filter(None, (f"{self.subject}: {self.sentence}", self.explain)))
 
     def record(self) -> dict[str, object]:
         """Return it as a JSON object of `status --attention --json`."""

@@ -94,7 +94,7 @@ def _cell_overdue_ended(event: Event, snapshot: Snapshot, cell: Cell | None) -> 
 def attention_text(each: Attention) -> str:
     """Text of the message that something begins to need a person."""
     steps = _listed("What you can do:", [display(str(step)) for step in each.steps])
-    more = f"How it is now: hesiod-watch explain {each.subject}" if each.run else ""
+    more = f"How it is now: {each.explain}" if each.run else ""
     return "\n\n".join(filter(None, (f"{each.subject}: {each.sentence}.", steps, more)))
 
 

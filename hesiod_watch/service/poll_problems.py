@@ -35,16 +35,15 @@ class Problem:
     identity: str  # the same in each poll; "": it happened in this poll, and is printed
     sentence: str
     run: str = ""
-    more: str = ""  # command that says more
+    line: str = ""  # the sentence, and the command that says more
 
     def __str__(self) -> str:
-        return f"{self.sentence}; {self.more}" if self.more else self.sentence
+        return self.line or self.sentence
 
     @classmethod
     def of(cls, each: Attention) -> Problem:
         identity = "\n".join(map(display, (each.run, *each.identity)))
-        more = f"hesiod-watch explain {each.subject}" if each.run else ""
-        return cls(identity, f"{each.subject}: {each.sentence}", display(each.run), more)
+        return cls(identity, f"{each.subject}: {each.sentence}", display(each.run), str(each))
 
 
 def news(

@@ -14,6 +14,8 @@ from hesiod_watch.core.attention import Attention, Severity
 from hesiod_watch.core.cell_contents import Completeness, LateData, Verdict
 from hesiod_watch.core.model import Cell
 from hesiod_watch.rules import damaged_sources, late_data
+from hesiod_watch.rules.message_text import attention_text
+from hesiod_watch.service.poll_problems import Problem
 
 CELL = "lib 1/cell"
 
@@ -34,11 +36,22 @@ def damaged() -> str:
     return [*damaged_sources.steps(snapshots.run(found, name="my run"), found)][-1]
 
 
+BLOCKED = Attention("quiet", "my run", CELL, None, Severity.PERSON, "no file came", ())
+
+
 def blocked() -> str:
-    return str(Attention("quiet", "my run", CELL, None, Severity.PERSON, "no file came", ()))
+    return str(BLOCKED)
 
 
-@pytest.mark.parametrize("sentence", [late, damaged, blocked])
+def polled() -> str:
+    return str(Problem.of(BLOCKED))
+
+
+def message() -> str:
+    return attention_text(BLOCKED)
+
+
+@pytest.mark.parametrize("sentence", [late, damaged, blocked, polled, message])
 def test_names_with_blanks(sentence: Callable[[], str]) -> None:
     """The run and the cell are one word each in the command."""
     command = sentence()[sentence().rindex("hesiod-watch ") :]
