@@ -45,6 +45,9 @@ BENCHMARKS: dict[str, Benchmark] = {  # by module in this directory
         "what two and four processes gain over one", ("--size", "40", "--copies", "2")
     ),
     "datapath": Benchmark("how fast reads are compressed and measured", ("--size", "40")),
+    "lengths": Benchmark(
+        "how the length of reads changes speed, size and reading", ("--size", "4", "--rounds", "1")
+    ),
 }
 
 

@@ -1,12 +1,13 @@
 """Speed and output size of the data path, compared with the programs that it replaces.
 
-    python benchmarks/datapath.py [--size MB] [--cpus N] [--length BASES] [--directory DIR]
+    python -m benchmarks.datapath [--size MB] [--cpus N] [--length BASES] [--reads PATH…]
 
-Makes plausible FASTQ and writes it in every way the data path offers. The same files are processed
-by `bgzip`, `pigz` and the chain `cat | pigz -9`, `md5sum`, `NanoStat`, where installed. All
-programs run on the same CPUs, one after the other. So the ratios are valid on a busy machine, too;
-the megabytes per second are not. MB are 10^6 bytes of plain FASTQ. CPU time and peak memory are
-measured by the kernel, for a process and all its children.
+Makes plausible FASTQ, or cuts the real reads of `--reads` to other lengths, and writes it in every
+way the data path offers. The same files are processed by `bgzip`, `pigz` and the chain
+`cat | pigz -9`, `md5sum`, `NanoStat`, where installed. All programs run on the same CPUs, one after
+the other. So the ratios are valid on a busy machine, too; the megabytes per second are not. MB are
+10^6 bytes of plain FASTQ. CPU time and peak memory are measured by the kernel, for a process and
+all its children.
 
 "append" is reading, checking, statistics, compressing, MD5 and writing, in one process. "whole" is
 everything done for a cell: also making the output durable, reading it back from the disk, inflating
@@ -17,7 +18,9 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import itertools
 import json
+import math
 import os
 import resource
 import shutil
@@ -26,7 +29,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -125,7 +128,7 @@ class Reads:
 
     def record(self) -> bytes:
         rng, numpy = self._rng, self._numpy
-        length = int(min(max(rng.lognormal(numpy.log(self._length) - 0.5, 1.0), 80), LENGTH_LIMIT))
+        length = random_length(rng, self._length, LENGTH_LIMIT)
         place = int(rng.integers(0, POOL - length))
         bases = self._genome[place : place + length].copy()
         wrong = rng.integers(0, length, length // 30)
@@ -146,10 +149,67 @@ class Reads:
         return b"".join((header.encode(), bases.tobytes(), b"\n+\n", symbols.tobytes(), b"\n"))
 
 
-def make_sources(paths: list[Path], size: float, length: float) -> None:
-    """Make plain FASTQ files of unequal sizes, `size` bytes in total."""
-    reads = Reads(length)
+class RealReads:
+    """Parts of random lengths of the real reads in a FASTQ file, with their headers.
+
+    All reads are one text for this. Parts overlap, but seldom within the 32 KiB that a compressor
+    sees.
+    """
+
+    def __init__(self, path: Path, length: float) -> None:
+        import numpy
+
+        self._rng = numpy.random.default_rng(SEED)
+        self._length = length
+        opening = gzip.open if path.suffix == ".gz" else open
+        with opening(path, "rb") as file:
+            lines = file.read().split(b"\n")
+        self._headers = [line.partition(line[37:38]) for line in lines[0::4] if len(line) > 38]
+        self._bases, self._qualities = b"".join(lines[1::4]), b"".join(lines[3::4])
+
+    @property
+    def bases(self) -> int:
+        return len(self._bases)
+
+    def record(self) -> bytes:
+        length = random_length(self._rng, self._length, self.bases // 2)
+        start = int(self._rng.integers(0, self.bases - length))
+        part = slice(start, start + length)
+        _, blank, fields = self._headers[int(self._rng.integers(0, len(self._headers)))]
+        name = str(uuid.UUID(bytes=self._rng.bytes(16))).encode()
+        return b"@%s%s%s\n%s\n+\n%s\n" % (
+            *(name, blank, fields),
+            *(self._bases[part], self._qualities[part]),
+        )
+
+
+def random_length(rng: np.random.Generator, mean: float, limit: int) -> int:
+    return int(min(max(rng.lognormal(math.log(mean) - 0.5, 1.0), 80), limit))
+
+
+def kinds_of_reads(paths: list[Path], length: float) -> Sequence[Reads | RealReads]:
+    """Reads of each FASTQ file at or below `paths` that contains many; made ones without paths."""
+    if not paths:
+        return [Reads(length)]
+    files = [
+        file
+        for path in paths
+        for file in (sorted(path.rglob("*.fastq*")) if path.is_dir() else [path])
+    ]
+    found = [RealReads(file, length) for file in files if file.stat().st_size]
+    if not (many := [reads for reads in found if reads.bases > 100_000]):
+        raise SystemExit("no FASTQ file of more than 100,000 bases there")
+    return many
+
+
+def make_sources(paths: list[Path], size: float, length: float, real: list[Path]) -> None:
+    """Make plain FASTQ files of unequal sizes, `size` bytes in total.
+
+    Each is made from one of the files of `real` reads, if there are some.
+    """
+    kinds = itertools.cycle(kinds_of_reads(real, length))
     for path, share in zip(paths, SHARES, strict=True):
+        reads = next(kinds)
         with path.open("wb") as file:
             while file.tell() < share * size / len(SHARES):
                 file.write(reads.record())
@@ -253,6 +313,14 @@ def main() -> None:
         "--length", type=float, default=4000, metavar="BASES", help="mean length of reads (4000)"
     )
     parser.add_argument(
+        "--reads",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="files or directories with real reads to cut (made ones)",
+    )
+    parser.add_argument(
         "--directory", type=Path, help="directory to write to; its speed is part of the result"
     )
     parser.add_argument("--ours-only", action="store_true", help="omit the other programs")
@@ -266,7 +334,8 @@ def compare(scratch: Path, arguments: argparse.Namespace) -> None:
     cpus: int = arguments.cpus
     sources = [scratch / f"source{number}.fastq" for number in range(len(SHARES))]
     maker = get_context("fork").Process(
-        target=make_sources, args=(sources, arguments.size * 1e6, arguments.length)
+        target=make_sources,
+        args=(sources, arguments.size * 1e6, arguments.length, arguments.reads),
     )
     maker.start()
     maker.join()

@@ -48,7 +48,7 @@ def main() -> None:
 def compare(scratch: Path, arguments: argparse.Namespace) -> None:
     sources = [scratch / f"source{number}.fastq" for number in range(len(SHARES))]
     maker = get_context("fork").Process(
-        target=make_sources, args=(sources, arguments.size * 1e6, 4000)
+        target=make_sources, args=(sources, arguments.size * 1e6, 4000, [])
     )
     maker.start()
     maker.join()

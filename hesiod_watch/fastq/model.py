@@ -37,7 +37,7 @@ class Output:
 class Settings:
     """Settings for writing outputs.
 
-    `level`: "default" makes long reads 3 to 6 % smaller than gzip -6 does. "fast" gives up 1 % of
+    `level`: "default" makes long reads 2 to 6 % smaller than gzip -6 does. "fast" gives up 1 % of
     that and saves a few per cent of the time. "small" uses zlib's level 6, which pays for amplicons
     (overlapping reads) and takes ten times as long. `recompress`: make BGZF also of outputs whose
     sources are all gzipped. `processes`: number of outputs written at the same time, each by its
