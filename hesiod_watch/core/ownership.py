@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 from hesiod_watch.core.records import record_in, why_in
 
@@ -48,7 +49,7 @@ class Owner:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, which would leave no place for the parsed record
 class Flag:
     """One file under `pipeline/`. `text` is None if the file was not read."""
 
@@ -57,9 +58,12 @@ class Flag:
     regular: bool = True  # False: a symlink, FIFO, device or directory in the flag's place
     text: str | None = None
 
-    @property
+    @cached_property
     def record(self) -> Mapping[str, object]:
-        """JSON object in the flag; empty for a flag made by hand or by another program."""
+        """JSON object in the flag; empty for a flag made by hand or by another program.
+
+        Parsed once: the rules ask for it dozens of times in each look.
+        """
         return record_in(self.text)
 
     @property
