@@ -37,6 +37,7 @@ BENCHMARKS: dict[str, Benchmark] = {  # by module in this directory
         "how much CPU time the commands take on a site of many runs",
         ("--runs", "20", "--rounds", "1"),
     ),
+    "settled": Benchmark("what many settled runs cost", ("--runs", "100", "500")),
     "memory": Benchmark("how much memory a cell of very many files takes", ("--files", "5000")),
     "upstreams": Benchmark(
         "what polls and proven copies cost", ("--runs", "50", "--files", "1000")

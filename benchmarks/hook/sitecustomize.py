@@ -25,7 +25,7 @@ def seen(event: str, arguments: tuple[Any, ...]) -> None:
         if path.name == "pipeline":
             line = "listing"
         elif path.parent.name == "landing" and observes(sys._getframe(1)):
-            line = "look"
+            line = f"look {path.name}"
     elif event == "os.link":
         line = f"flag {os.fsdecode(arguments[1])}"
     elif event == "os.rename":

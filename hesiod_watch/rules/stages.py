@@ -185,6 +185,24 @@ def settled(snapshot: Snapshot) -> bool:
     return bool(snapshot.cells) and len(at(snapshot, *SETTLED)) == len(snapshot.cells)
 
 
+def is_finished(snapshot: Snapshot) -> bool:
+    """Whether no cell of the run waits for data or work: all are settled, or the run is over."""
+    over = not snapshot.flags.isdisjoint({"aborted", "stripped"})
+    return snapshot.has_pipeline and not snapshot.problem and (over or settled(snapshot))
+
+
+def is_at_rest(snapshot: Snapshot) -> bool:
+    """Whether a finished run has no attempt that has not ended, and no undelivered message."""
+    attempts, outbox = [snapshot.sync, snapshot.backup], snapshot.outbox
+    for cell in snapshot.cells:
+        attempts += [cell.backup, cell.verification, cell.deletable, cell.strip, cell.checksums]
+    if outbox:
+        attempts.append(outbox.last_attempt)
+        if outbox.problem or any(map(outbox.waiting_for, outbox.channels)):
+            return False
+    return is_finished(snapshot) and all(last is None or last.outcome for last in attempts)
+
+
 def find_cell(snapshot: Snapshot, text: str) -> CellId | None:
     """Find a cell by `library/cell` or by the cell's directory name alone."""
     for cell in snapshot.cells:

@@ -63,17 +63,21 @@ class LandingArea:
     batch: Batch = "none"
 
     def runs(self) -> list[Path]:
-        """Directories of all runs, sorted. Raises `TemporaryError` if the area is unreadable.
+        """Directories of all runs, sorted. Raises `TemporaryError` if the area is unreadable."""
+        return list(map(Path, self.paths()))
+
+    def paths(self) -> list[str]:
+        """Paths of all runs as texts, which need less memory than `runs`; otherwise the same.
 
         An unreadable batch directory is an error for the whole area: with a short list it would
         look as if runs were deleted.
         """
         level = LandingLevel.LANDING
-        places = [self.path]
+        places = [str(self.path)]
         if self.batch != "none":
             places = [
                 place
-                for place, below in self._followed(self.path, level)
+                for place, below in self._followed(places[0], level)
                 if below is LandingLevel.BATCH
             ]
             level = LandingLevel.BATCH
@@ -172,16 +176,16 @@ class LandingArea:
             )
         return ""
 
-    def _followed(self, place: Path, level: LandingLevel) -> Iterator[tuple[Path, LandingLevel]]:
+    def _followed(self, place: str, level: LandingLevel) -> Iterator[tuple[str, LandingLevel]]:
         try:
             with os.scandir(place) as entries:
                 names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
         except OSError as error:
-            raise TemporaryError(_unreadable(place, error)) from error
+            raise TemporaryError(_unreadable(Path(place), error)) from error
         for name in names:
             below = self.below(level, name)
             if below is not None:
-                yield place / name, below
+                yield f"{place}/{name}", below
 
 
 def _has_cells(run: Path) -> bool:

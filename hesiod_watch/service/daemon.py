@@ -32,11 +32,12 @@ from hesiod_watch.host.locks import lock_problems
 from hesiod_watch.host.sdnotify import SystemdNotifier
 from hesiod_watch.rules import delivery
 from hesiod_watch.rules.attention import attention_of_site
-from hesiod_watch.rules.stages import settled
+from hesiod_watch.rules.stages import is_finished
 from hesiod_watch.runs.areas import OutputArea, landing_problem
 from hesiod_watch.runs.flags import SitePipeline
 from hesiod_watch.runs.landing import LandingArea
 from hesiod_watch.runs.observe import observe_site
+from hesiod_watch.runs.settled_runs import SettledRuns
 from hesiod_watch.service.circumstances import site_circumstances
 from hesiod_watch.service.executors import EndedAction
 from hesiod_watch.service.poll_problems import Problem
@@ -66,6 +67,12 @@ SLOT_RETRY = 5.0
 
 The end of another process's worker causes no event.
 """
+LOOKS_IN_SERVICE = 256
+LOOKS_IN_POLL = 4
+"""Least number of settled runs that one pass looks at although their directories are unchanged.
+
+These looks find what the directories do not show, such as data that came into an old cell.
+"""
 WOKEN = 4
 """Number of waiting runs to look at when one of our own workers ends.
 
@@ -86,7 +93,8 @@ class Engine:
         self.queue = WorkQueue()
         self._endings: deque[EndedAction] = deque()
         self.reconciler = Reconciler(self.config, self._on_end, repeat=self.repeat)
-        self._settled: dict[Path, bool] = {}
+        self.settled_runs = SettledRuns(self.config, self.landing)
+        self._open: set[Path] = set()  # runs whose last look found open work, or met a bug
         # Runs that found every worker busy, by action; the run that has waited longest comes first.
         self._full: dict[str, dict[Path, None]] = {}
         # runs in the latest listings of their upstreams
@@ -123,14 +131,29 @@ class Engine:
             return
         self.pass_began = time.monotonic()
         try:
-            for run in self.landing.runs():
-                self.queue.add(run)
+            rest = self.config.watch.full_sweep_interval / 2  # a hint may follow another at once
+            self.queue_runs(LOOKS_IN_SERVICE, rest)
         except TemporaryError as error:
             logger.warning("landing area not readable", extra=fields(why=error))
 
+    def queue_runs(self, least: int, rest: float = 0.0) -> None:
+        """Look at every run that is not settled, and at a share of the others.
+
+        Raises TemporaryError if the landing area cannot be read.
+        """
+        now = self.reconciler.clock().timestamp()
+        for run in self.settled_runs.due(self.landing.paths(), now, least=least, rest=rest):
+            self.queue.add(Path(run))
+
+    def load_settled_runs(self) -> None:
+        """Take over what an earlier process has recorded about runs that are unchanged."""
+        self.settled_runs.load()
+        self.settled_runs.moved(full=True)
+        self.summaries.update(self.settled_runs.summaries())
+
     def settled(self, run_dir: Path) -> bool:
-        """Whether the last look at this run found no open work."""
-        return self._settled.get(run_dir, False)
+        """Whether this run needs no watch: the last look found no open work, or none was made."""
+        return run_dir not in self._open
 
     def look(self, run_dir: Path) -> LookResult | None:
         """Reconcile one run from the queue; a run that no longer exists is forgotten."""
@@ -139,20 +162,36 @@ class Engine:
                 return self._look_at_site()
             listed_run = self._listed_runs.get(run_dir)
             if not listed_run and not run_dir.is_dir():
-                self._settled.pop(run_dir, None)
+                self.settled_runs.forget(run_dir)
+                self._open.discard(run_dir)
                 self._wait_for_workers(run_dir, frozenset(), frozenset())
                 self.reconciler.forget(run_dir)
                 self._broken.pop(run_dir, None)
                 self.summaries.pop(run_dir, None)
                 return None
             hold = frozenset() if run_dir in self._syncing else HELD
+            signature, now = self.settled_runs.signature(run_dir), self.reconciler.clock()
             looked = self.reconciler.look(run_dir, listed_run, hold)
             if looked.held:
                 self._to_sync[run_dir] = None
             elif not looked.full:
                 self._syncing.discard(run_dir)
-            self._settled[run_dir] = settled(looked.snapshot)
-            self.summaries[run_dir] = summary_of(looked.snapshot, self.config.output)
+            summary = summary_of(looked.snapshot, self.config.output)
+            self.summaries[run_dir] = summary
+            if is_finished(looked.snapshot):
+                wait = looked.look_again
+                due = 0.0 if wait is None else now.timestamp() + wait
+                self.settled_runs.note(
+                    *(run_dir, signature, now.timestamp()),
+                    quiet=looked.quiet,
+                    due=due,
+                    listed=listed_run,
+                    summary=summary,
+                )
+                self._open.discard(run_dir)
+            else:
+                self.settled_runs.forget(run_dir)
+                self._open.add(run_dir)
             self._late.pop(run_dir.name, None)
             if looked.snapshot.outbox and delivery.overdue(
                 looked.snapshot.outbox, self.reconciler.clock()
@@ -166,6 +205,8 @@ class Engine:
             if self._broken.get(run_dir) != sentence:  # logged once, not at each sweep
                 logger.exception("a bug while looking at a run", extra=fields(run=run_dir.name))
             self._broken[run_dir] = sentence
+            self.settled_runs.forget(run_dir)
+            self._open.add(run_dir)
             return None
         finally:
             self.queue.done(run_dir)
@@ -267,8 +308,10 @@ class Engine:
                 logger.warning("upstream", extra=fields(why=problem))
         self.asked = True
         self._upstreams = {why: seen.silent.get(why, "") for why in seen.problems}
-        for run_dir in seen.listed_runs:
-            self.queue.add(run_dir)
+        now = self.reconciler.clock().timestamp()
+        for run_dir, listed_run in seen.listed_runs.items():
+            if not self.settled_runs.is_quiet(run_dir, now, listed_run):
+                self.queue.add(run_dir)
 
     def problems(self) -> list[Problem]:
         """Everything that needs a person, for the end of a poll."""
@@ -347,6 +390,7 @@ class Service:
             sweep_interval=config.watch.sweep_interval,
             full_sweep_interval=config.watch.full_sweep_interval,
             settled=self._engine.settled,
+            moved=lambda full: self._engine.settled_runs.moved(full=full),
         )
         self._writer = StateWriter(config, self._engine, SERVICE)
         self._landing_problem = ""  # why the landing area is not the real one
@@ -360,6 +404,7 @@ class Service:
         """Run until `stop`. Errors of single runs are logged, never raised."""
         engine = self._engine
         self._check_areas()
+        engine.load_settled_runs()
         self._watching.start()
         engine.hint(None)
         querying = threading.Thread(target=self._query_upstreams, name="ask-upstreams", daemon=True)
@@ -370,7 +415,7 @@ class Service:
             "ready", extra=fields(landing=engine.config.landing, output=engine.config.output)
         )
         heartbeat = self._notifier.watchdog_interval / 3
-        next_heartbeat = next_retry = time.monotonic()
+        next_heartbeat = next_retry = next_record = time.monotonic()
         try:
             while not self._stop.is_set():
                 timeout = min(max(0.0, self._watching.next_check()), SLOT_RETRY)
@@ -385,6 +430,9 @@ class Service:
                 if time.monotonic() >= next_retry:
                     next_retry = time.monotonic() + SLOT_RETRY
                     engine.retry_full()
+                if time.monotonic() >= next_record:
+                    next_record = time.monotonic() + engine.config.watch.full_sweep_interval
+                    engine.settled_runs.save()
                 if self._watching.next_check() <= 0:
                     self._check_areas()
                     if not engine.has_more():
@@ -399,6 +447,7 @@ class Service:
             self._notifier.send(STOPPING="1")
             counted = asdict(self._watching.counters)
             self._watching.stop()
+            engine.settled_runs.save()
             logger.info(
                 "stopped", extra=fields(workers_left_running=engine.reconciler.running(), **counted)
             )
@@ -426,6 +475,7 @@ class Service:
             self._engine.queue.done(run_dir)
             return
         looked = self._engine.look(run_dir)
+        self._watching.update(run_dir)
         if looked and looked.look_again is not None:
             self._engine.queue.add_after(run_dir, looked.look_again)
 
@@ -500,11 +550,13 @@ def poll(
             writer.write(areas_only=True)
             writer.close()
         raise TemporaryError(problem)
-    for run in engine.landing.runs() if runs is None else runs:
-        engine.queue.add(run)
     if runs is not None:
+        for run in runs:
+            engine.queue.add(run)
         _work_through(engine, on_look, stop)
         return PollResult(engine.problems(), engine.unjudged_runs())
+    engine.load_settled_runs()
+    engine.queue_runs(LOOKS_IN_POLL)
     with ThreadPoolExecutor(1, thread_name_prefix="ask-upstreams") as thread:
         querying = thread.submit(engine.ask_upstreams, stop.is_set)
         wait([querying], HEAD_START)
@@ -513,6 +565,7 @@ def poll(
     if not stop.is_set():
         engine.report_site(judged=True)
         _work_through(engine, on_look, stop)
+    engine.settled_runs.save()
     problems = [*engine.problems(), *map(Problem.of, writer.end(done=not stop.is_set()))]
     return PollResult(problems, engine.unjudged_runs())
 

@@ -33,7 +33,7 @@ from hesiod_watch.rules.liveness import under_way
 from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.run_attention import refused_action
 from hesiod_watch.rules.run_types import type_of
-from hesiod_watch.rules.stages import settled
+from hesiod_watch.rules.stages import is_at_rest, settled
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.areas import landing_owners
 from hesiod_watch.runs.observe import INGEST_DIRECTORY, observe
@@ -58,6 +58,7 @@ class LookResult:
     started: frozenset[str] = frozenset()  # actions that were started
     held: bool = False  # whether a planned action was held back
     look_again: float | None = None  # seconds from now
+    quiet: bool = False  # only a change, a person or time makes another look necessary
 
 
 @dataclass
@@ -148,7 +149,12 @@ class Reconciler:
         self._log_waiting(snapshot, decision)
         self._note_attention(snapshot, now)
         look_again = self._next_look(run_dir, decision, now)
-        return LookResult(snapshot, frozenset(full), frozenset(started), held, look_again)
+        quiet = is_at_rest(snapshot) and not decision.actions and not self._has_problem(run_dir)
+        return LookResult(snapshot, frozenset(full), frozenset(started), held, look_again, quiet)
+
+    def _has_problem(self, run_dir: Path) -> bool:
+        """Whether something in a run needs a person, or an action has failed."""
+        return run_dir in self._attention or any(key[0] == run_dir for key in self._failures)
 
     def _changes(self, action: Action) -> bool:
         """Whether other actions of the run may be due after an action that has just been done.
@@ -364,8 +370,11 @@ class Reconciler:
         found = attention.attention(snapshot, around, self._policy, now)
         person = tuple(each for each in found if each.needs_person)
         known = {(each.kind, each.cell) for each in self._attention.get(snapshot.path, ())}
-        self._attention[snapshot.path] = person
-        self._of_site[snapshot.path] = self._for_site(snapshot, person)
+        self._attention.pop(snapshot.path, None)
+        self._of_site.pop(snapshot.path, None)
+        if person:
+            self._attention[snapshot.path] = person
+            self._of_site[snapshot.path] = self._for_site(snapshot, person)
         for each in person:
             if self.repeat and (each.kind, each.cell) not in known:  # a poll prints them at its end
                 logger.warning(
@@ -381,6 +390,8 @@ class Reconciler:
                 if sentence not in self._logged.get(snapshot.path, ()):
                     logger.info("waiting", extra=fields(run=snapshot.run, why=sentence))
             self._logged[snapshot.path] = sentences
+        if not sentences:
+            self._logged.pop(snapshot.path, None)  # a settled run takes no memory here
 
 
 def require_writable(snapshot: Snapshot, cell: CellId, refusal: str = "not claimed") -> None:

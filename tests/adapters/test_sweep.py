@@ -12,7 +12,7 @@ import pytest
 from hesiod_watch.host.mounts import Kind, Mount
 from hesiod_watch.host.mtime import modified, modified_for, modified_on_server
 from hesiod_watch.runs.landing import LandingArea
-from hesiod_watch.service.watch.sweep import TURNS, Sweeper
+from hesiod_watch.service.watch.sweep import Sweeper
 
 CELL = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
 OTHER_CELL = "20190711_0900_2-A5-D5_PAD38579_0a1b2c3d"
@@ -189,29 +189,35 @@ def test_every_sweep_lists_directories_without_useful_mtimes(tmp_path: Path, run
     assert sweeps.runs() == ["run_a"]
 
 
-def test_settled_runs_take_turns(tmp_path: Path) -> None:
-    """A settled run is looked at in its turn, an open one always; a full sweep looks at all."""
-    for number in range(TURNS * 2):
-        (tmp_path / f"old_{number:02}" / "lib").mkdir(parents=True)
-    (tmp_path / "open" / "lib").mkdir(parents=True)
-    sweeps = Sweeps(LandingArea(tmp_path), settled=lambda run: run.name.startswith("old"))
-    sweeps.cool()
+def test_nothing_below_a_settled_run_is_read(tmp_path: Path, run: Path) -> None:
+    """Of a settled run only the creation and the removal are found, and what the caller reports."""
+    settled, moved = {run}, list[Path]()
+    sweeper = Sweeper(LandingArea(tmp_path), settled.__contains__, lambda full: moved)
+    assert sweeper.sweep(0).runs == (run,)
+    (run / "lib2").mkdir()
+    assert sweeper.sweep(10, full=True).runs == ()
+    moved.append(run)
+    assert sweeper.sweep(20).runs == (run,)
+    shutil.rmtree(run)
+    moved.clear()
+    assert sweeper.sweep(30).runs == (run,)
+    assert sweeper.runs == 0
 
-    def change(name: str) -> None:
-        for run in tmp_path.iterdir():
-            (run / "lib" / name).mkdir()
 
-    change("first")
-    first = sweeps.runs()
-    assert "open" in first
-    assert len(first) == 3
-    rest = [sweeps.runs() for _ in range(TURNS - 1)]
-    assert all(len(runs) == 2 for runs in rest)
-    assert sorted([*first, *(run for runs in rest for run in runs)]) == sorted(
-        run.name for run in tmp_path.iterdir()
-    )
-    change("second")
-    assert len(sweeps.runs(full=True)) == TURNS * 2 + 1
+def test_a_run_with_work_is_followed(tmp_path: Path, run: Path) -> None:
+    """A run is read as soon as it has work, without a report of what it has contained before."""
+    settled = {run}
+    sweeper = Sweeper(LandingArea(tmp_path), settled.__contains__)
+    sweeper.sweep(0)
+    settled.clear()
+    sweeper.follow(run, 5)
+    assert sweeper.sweep(10).added == ()
+    (run / "lib" / OTHER_CELL).mkdir()
+    assert sweeper.sweep(20).runs == (run,)
+    settled.add(run)
+    sweeper.release(run)
+    (run / "lib2").mkdir()
+    assert sweeper.sweep(30).runs == ()
 
 
 def test_landing_given_as_a_link(tmp_path: Path, run: Path) -> None:

@@ -55,13 +55,14 @@ class Watched:
         self.path = path
         self.hints = Hints()
         self.now = 1000.0
+        self.settled: set[Path] = set()
         self.watching = Watcher(
             LandingArea(path, batch),
             self.hints,
             engine=engine,
             sweep_interval=10.0,
             full_sweep_interval=LONG,
-            settled=lambda run: False,
+            settled=self.settled.__contains__,
             clock=lambda: self.now,
         )
 

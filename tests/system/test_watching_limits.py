@@ -74,7 +74,7 @@ def few_watches(landing: Path) -> None:
     cells = [add_run(landing, f"run_{number:02}") for number in range(20)]
     log = Log()
     with Watched(landing) as watched:
-        # 1 + 3 x 20 are needed. The upper levels come first: landing area, runs, 9 libraries.
+        # 1 + 3 x 20 are needed. Newer runs come first, each down to its cell.
         assert watched.state() == "partial", watched.watching.describe()
         counters = watched.watching.counters
         assert (counters.watches, counters.refused) == (30, 31), counters
@@ -82,8 +82,8 @@ def few_watches(landing: Path) -> None:
         assert "this is not a full disk" in log.text
         assert watched.watching.next_check() == 5.0
         watched.hints.clear()
-        (landing / "run_07" / "another").mkdir()
-        assert watched.hints.has(landing / "run_07")
+        (cells[11] / "final_summary.txt").touch()
+        assert watched.hints.has(landing / "run_11")
         watched.hints.clear()
         (cells[3] / "final_summary.txt").touch()
         assert watched.hints.all == []
@@ -92,7 +92,7 @@ def few_watches(landing: Path) -> None:
         watched.sweep(3)
         assert watched.state() == "partial"  # no event was expected there, so this is no evidence
         assert watched.watching.counters.missed == 0
-        # A new run on an upper level takes no watches from the others.
+        # A new run takes no watches from the others.
         watched.hints.clear()
         (landing / "run_99").mkdir()
         assert watched.hints.has(landing / "run_99")
@@ -101,16 +101,16 @@ def few_watches(landing: Path) -> None:
             assert watched.watching.counters.watches == 30
         (landing / "run_99").rmdir()
         # Free watches are used.
-        for cell in cells[:12]:
+        for cell in cells[8:]:
             shutil.rmtree(cell.parents[1])
-        assert wait_until(lambda: watched.watching.counters.watches == 1 + 8 + 8)
+        assert wait_until(lambda: watched.watching.counters.watches == 1)
         watched.sweep(20)
         assert watched.state() == "events", watched.watching.describe()
         assert watched.watching.counters.watches == 1 + 3 * 8
 
 
 def test_watches_run_out(tmp_path: Path) -> None:
-    """Too few watches are used for the upper levels, and sweeps do the rest.
+    """Too few watches are used for whole runs down to their cells, and sweeps do the rest.
 
     The log names the sysctl. With fewer runs the state is normal again.
     """

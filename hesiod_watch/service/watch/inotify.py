@@ -10,6 +10,7 @@ directory, and dies of a handler's exception. This module adds what `InotifyFD` 
   send events under its old name.
 - After an overflow, or a failure of our own, everything is armed and announced again.
 - A directory that cannot be watched is recorded in `refused`. Sweeps cover it.
+- A settled run has no watch. So a new run gets its watches with `follow`, after the first look.
 
 The kernel is asked for as few events as possible. Files cause events in cells only, and all of
 these are dropped early unless they are a final_summary. A summary created as a hard link causes no
@@ -113,7 +114,9 @@ class InotifyEvents:
         landing: LandingArea,
         hint: Callable[[Path | None], None],
         counters: WatchCounters,
+        settled: Callable[[Path], bool] = lambda run: False,
     ) -> None:
+        self._settled = settled
         self._landing = landing
         self._hint = hint
         self._counters = counters
@@ -172,6 +175,14 @@ class InotifyEvents:
                     runs = self._appeared(parent, candidate.name)
                     break
         self._announce(runs)
+
+    def release(self, run: Path) -> None:
+        """Remove the watches of a settled run, whose name stays known."""
+        with self._lock:
+            parent = self._find(run.parent)
+            node = parent.children.pop(run.name, None) if parent is not None else None
+            if node is not None:
+                self._unwatch(node)
 
     def covers(self, directory: Path) -> bool:
         """Whether a new entry in `directory` should cause an event."""
@@ -292,6 +303,8 @@ class InotifyEvents:
         parent.names.add(name)
         if not level.watched:
             return self._runs(parent)
+        if self._is_settled(level, path := parent.path / name):
+            return [path]
         node = parent.children.setdefault(name, _Node(parent.path / name, level))
         if not self._place(node):  # already removed again
             del parent.children[name]
@@ -306,7 +319,8 @@ class InotifyEvents:
         parent.names.discard(name)
         node = parent.children.pop(name, None)
         if node is None:
-            return self._runs(parent)
+            run = self._landing.run_of(parent.path / name)
+            return [run] if run is not None else self._runs(parent)
         runs = self._runs(node)
         self._unwatch(node)
         return runs + self._appeared(parent, name) if node.path.is_dir() else runs
@@ -340,27 +354,29 @@ class InotifyEvents:
         run = self._landing.run_of(node.path)
         if run is not None:
             return [run]
-        return [below.path for below in _subtree(node) if below.level is LandingLevel.RUN]
+        return [
+            place.path / name
+            for place in _subtree(node)
+            for name in place.names
+            if self._landing.below(place.level, name) is LandingLevel.RUN
+        ]
+
+    def _is_settled(self, level: LandingLevel, path: Path) -> bool:
+        return level is LandingLevel.RUN and self._settled(path)
 
     def _place(self, node: _Node) -> bool:
-        """Watch a directory and its content, level by level.
+        """Watch a directory and all its content.
 
-        Upper levels come first, because they matter more if watches run out. Returns False if
-        `node` itself is not a directory (any more).
+        Runs come one after the other, each down to its cells: if watches run out, some runs have
+        all events of their cells, which is better than all runs without any. Returns False if
+        `node` is not a directory (any more).
         """
         if not self._watch(node):
             return False
-        level = [node]
-        while level:
-            level = [child for parent in level for child in self._watched_children(parent)]
+        for child in self._children(node):
+            if not self._place(child):
+                del node.children[child.path.name]
         return True
-
-    def _watched_children(self, parent: _Node) -> Iterator[_Node]:
-        for child in self._children(parent):
-            if self._watch(child):
-                yield child
-            else:
-                del parent.children[child.path.name]
 
     def _watch(self, node: _Node) -> bool:
         """Add a watch; False if the directory is missing.
@@ -418,7 +434,9 @@ class InotifyEvents:
         parent.names = {name for name, level in levels.items() if level is not None}
         for name, level in levels.items():
             if found[name] and level and level.watched and name not in parent.children:
-                parent.children[name] = _Node(parent.path / name, level)
+                path = parent.path / name
+                if not self._is_settled(level, path):
+                    parent.children[name] = _Node(path, level)
         # Most names begin with a date: if watches run out, the newest directories get theirs.
         return [parent.children[name] for name in sorted(parent.children, reverse=True)]
 

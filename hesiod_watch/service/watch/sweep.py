@@ -3,7 +3,7 @@
 Creating, renaming or removing an entry changes the mtime of its directory and of no other. So a
 `stat` of the landing area, the runs, their libraries, cells and `pipeline/` shows every new run,
 library, cell, summary and flag. Data directories are not read. Some thousand calls take a few
-milliseconds on a local disk. Runs without open work take turns, so that they cost a twelfth.
+milliseconds on a local disk. A settled run has no node here: the caller compares its signature.
 
 An mtime may stay the same although an entry was added, if its clock ticks slowly (once a second on
 Lustre). So a directory that changed is *hot*: it is listed at every sweep until its mtime has
@@ -17,7 +17,7 @@ Unreachable is not empty: an unreadable directory keeps its last known state.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +27,6 @@ from hesiod_watch.runs.landing import LandingArea, LandingLevel
 
 STILL_SWEEPS = 2
 STILL_SECONDS = 2.0
-TURNS = 12  # a settled run is looked at every so many sweeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,6 @@ class _Directory:
     path: Path
     level: LandingLevel
     run: Path | None  # the run that it belongs to; None above runs
-    turn: int  # number that decides when a settled run is looked at
     mtime: int | None = None  # None: unknown, so list it
     hot: bool = False
     still: int = 0  # sweeps since the mtime last moved
@@ -67,33 +65,33 @@ class _Directory:
 class Sweeper:
     """Remembers the state of every directory and reports the differences. For one thread.
 
-    `settled` returns whether a run has no open work. With `trust_mtimes` False every directory is
-    listed every time.
+    `settled` returns whether a run has no open work: then nothing below it is read. `moved(full)`
+    returns the settled runs that have changed. With `trust_mtimes` False every directory is listed
+    every time.
     """
 
     def __init__(
         self,
         landing: LandingArea,
         settled: Callable[[Path], bool],
+        moved: Callable[[bool], Iterable[Path]] = lambda full: (),
         *,
         modified_at: Modified = modified,
         trust_mtimes: bool = True,
     ) -> None:
         self._landing = landing
         self._settled = settled
+        self._moved = moved
         self._modified_at = modified_at
         self._trust_mtimes = trust_mtimes
-        self._root = _Directory(landing.path, LandingLevel.LANDING, None, 0)
-        self._count = 0  # sweeps so far
-        self._made = 0  # directories met so far
+        self._root = _Directory(landing.path, LandingLevel.LANDING, None)
 
     @property
     def runs(self) -> int:
         """Number of runs at the last sweep."""
-        places = self._root.children.values()
         if self._landing.batch == "none":
-            return len(places)
-        return sum(len(batch.children) for batch in places)
+            return len(self._root.entries)
+        return sum(len(batch.entries) for batch in self._root.children.values())
 
     @property
     def readable(self) -> bool:
@@ -106,9 +104,32 @@ class Sweeper:
         `now` is in seconds of any clock that does not jump. The first sweep finds everything.
         """
         look = _Look(now, full)
-        self._count += 1
         self._visit(self._root, look)
+        look.runs.update(dict.fromkeys(self._moved(full)))
         return SweepFindings(tuple(look.runs), tuple(look.added))
+
+    def follow(self, run: Path, now: float) -> None:
+        """Read a run from now on.
+
+        Its present content is not reported: the caller looks at the run afterwards.
+        """
+        place = self._place_of(run)
+        if place is None or run.name not in place.entries or run.name in place.children:
+            return  # a run that no sweep has met yet is read by the next one
+        self._follow(place, run.name)
+        if run.name in place.children:
+            self._visit(place.children[run.name], _Look(now, full=False))
+
+    def release(self, run: Path) -> None:
+        """Forget what is below a settled run."""
+        if place := self._place_of(run):
+            place.children.pop(run.name, None)
+
+    def _place_of(self, run: Path) -> _Directory | None:
+        """Directory that contains a run: the landing area, or a batch."""
+        if run.parent == self._root.path:
+            return self._root
+        return self._root.children.get(run.parent.name)
 
     def _visit(self, directory: _Directory, look: _Look) -> None:
         if self._stat(directory, look):
@@ -116,13 +137,7 @@ class Sweeper:
         elif directory.level is LandingLevel.CELL:
             self._look_at_summaries(directory, look)
         for child in tuple(directory.children.values()):
-            if self._due(child, look):
-                self._visit(child, look)
-
-    def _due(self, child: _Directory, look: _Look) -> bool:
-        if child.level is not LandingLevel.RUN or look.full or child.mtime is None:
-            return True
-        return (child.turn + self._count) % TURNS == 0 or not self._settled(child.path)
+            self._visit(child, look)
 
     def _stat(self, directory: _Directory, look: _Look) -> bool:
         """Whether the directory has to be listed."""
@@ -199,11 +214,9 @@ class Sweeper:
         level = self._landing.below(parent.level, name)
         if level is None or level is LandingLevel.OTHER:
             return
-        path = parent.path / name
-        self._made += 1
-        parent.children[name] = _Directory(
-            path, level, path if level is LandingLevel.RUN else parent.run, self._made
-        )
+        path, is_run = parent.path / name, level is LandingLevel.RUN
+        if not (is_run and self._settled(path)):
+            parent.children[name] = _Directory(path, level, path if is_run else parent.run)
 
     def _look_at_summaries(self, cell: _Directory, look: _Look) -> None:
         for name, before in cell.entries.items():

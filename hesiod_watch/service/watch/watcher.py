@@ -21,7 +21,7 @@ from __future__ import annotations
 import errno
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -55,7 +55,8 @@ class Watcher:
 
     `hint(run)` is the first, `hint(None)` the second. `hint` is called from the thread that calls
     `check` and from the thread that reads events; it must be cheap and must not block. `settled`
-    returns whether a run has no open work. Intervals are in seconds.
+    returns whether a run has no open work, and `moved(full)` the settled runs that have changed.
+    Call `update` when the first of these may be different. Intervals are in seconds.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Watcher:
         sweep_interval: float,
         full_sweep_interval: float,
         settled: Callable[[Path], bool],
+        moved: Callable[[bool], Iterable[Path]] = lambda full: (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._landing = landing
@@ -75,6 +77,7 @@ class Watcher:
         self._sweep_interval = sweep_interval
         self._full_sweep_interval = full_sweep_interval
         self._settled = settled
+        self._moved = moved
         self._clock = clock
         self._counters = WatchCounters()
         self._mount = Mount("", "unknown")
@@ -89,7 +92,8 @@ class Watcher:
         self._test_failed = False
         self._distrusted_until: float | None = None
         self._unannounced: tuple[Path, ...] = ()  # entries found by the last sweep
-        self._sweeper = Sweeper(landing, settled)
+        self._sweeper = Sweeper(landing, settled, moved)
+        self._followed: set[Path] = set()  # runs that `update` began to watch
         self._next_sweep = self._next_full = self._next_retry = 0.0
         self._logged: tuple[str, ...] = ()
 
@@ -148,6 +152,23 @@ class Watcher:
             self._next_sweep = self._clock() + self._interval()
         self._log_changes()
 
+    def update(self, run: Path) -> None:
+        """Watch a run that has open work now, and no longer watch a settled one.
+
+        What happened before the watch is not reported, so the run is hinted at once more.
+        """
+        if self._settled(run):
+            self._followed.discard(run)
+            self._sweeper.release(run)
+            if self._events is not None:
+                self._events.release(run)
+        elif run not in self._followed:
+            self._followed.add(run)
+            if self._events is not None:
+                self._events.follow(run)
+            self._sweeper.follow(run, self._clock())
+            self._hint(run)
+
     def describe(self) -> str:
         """Sentence for people: how runs are noticed here, and why not in a better way."""
         place = display(str(self._landing.path))
@@ -205,6 +226,7 @@ class Watcher:
         self._sweeper = Sweeper(
             self._landing,
             self._settled,
+            self._moved,
             modified_at=modified_for(self._mount),
             trust_mtimes=self._mount.kind != "stacked",
         )
@@ -233,7 +255,7 @@ class Watcher:
             self._no_events = f"watchdog's inotify cannot be used here ({error})"
             return
         try:
-            self._events = InotifyEvents(self._landing, self._hint, self._counters)
+            self._events = InotifyEvents(self._landing, self._hint, self._counters, self._settled)
         except OSError as error:
             self._no_events = f"inotify cannot be used ({error.strerror})"
             if error.errno == errno.EMFILE:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from watched_landing import CELL, LONG, Hints, Watched, wait_until
+from watched_landing import CELL, LONG, Hints, Watched, add_run, wait_until
 
 from hesiod_watch.runs.landing import Batch, LandingArea
 from hesiod_watch.service.watch.watcher import Watcher
@@ -303,3 +303,45 @@ def test_nothing_is_logged_without_changes(
     caplog.set_level(logging.INFO)
     watched.sweep(20)
     assert [record for record in caplog.records if record.name.startswith("hesiod_watch")] == []
+
+
+def test_a_settled_run_has_no_watch(tmp_path: Path) -> None:
+    """A run has watches while it has work: they come with `update`, and so they go."""
+    cell = add_run(tmp_path, "run")
+    run = tmp_path / "run"
+    with Watched(tmp_path) as watched:
+        assert watched.watching.counters.watches == 4
+        watched.settled.add(run)
+        watched.watching.update(run)
+        assert watched.watching.counters.watches == 1
+        watched.sweep()
+        watched.hints.clear()
+        (cell / "final_summary.txt").touch()
+        watched.settle()
+        assert run not in watched.hints.all
+        # What came before the watch is found by another look.
+        watched.settled.clear()
+        watched.watching.update(run)
+        assert watched.hints.has(run)
+        assert watched.watching.counters.watches == 4 + 1  # and the marker
+        watched.hints.clear()
+        (cell / "final_summary_2.txt").touch()
+        assert watched.hints.has(run)
+        watched.hints.clear()
+        watched.watching.update(run)
+        assert watched.hints.all == []  # it is watched already
+
+
+def test_a_settled_run_that_is_renamed_or_removed(tmp_path: Path) -> None:
+    """Events of the landing area show a settled run's removal and new name, and no other run."""
+    for name in ("old", "other"):
+        add_run(tmp_path, name)
+    with Watched(tmp_path) as watched:
+        for run in (tmp_path / "old", tmp_path / "other"):
+            watched.settled.add(run)
+            watched.watching.update(run)
+        watched.hints.clear()
+        (tmp_path / "old").rename(tmp_path / "new")
+        assert watched.hints.has(tmp_path / "old", tmp_path / "new")
+        watched.settle()
+        assert tmp_path / "other" not in watched.hints.all
