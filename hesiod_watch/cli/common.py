@@ -49,7 +49,7 @@ def now() -> datetime:
 
 def all_runs(config: Config) -> list[Path]:
     """Every run directory in the landing area. Raises TemporaryError if it cannot be read."""
-    return sorted(LandingArea(config.landing, config.batch).runs())
+    return LandingArea(config.landing, config.batch).runs()
 
 
 def run_path(config: Config, text: str, *, short: bool = False) -> Path:
@@ -121,9 +121,10 @@ def _suggestion(near: Sequence[str]) -> str:
     return f"; did you mean {' or '.join(shown)}{more}?"
 
 
-def run_paths(config: Config, texts: Iterable[str], *, short: bool = False) -> list[Path]:
-    """Run directories of these names or paths; without any, all runs."""
-    return [run_path(config, text, short=short) for text in texts] or all_runs(config)
+def run_paths(config: Config, texts: Iterable[str], *, short: bool = False) -> Iterable[Path]:
+    """Run directories of these names or paths; without any, all runs, one after the other."""
+    named = [run_path(config, text, short=short) for text in texts]
+    return named or map(Path, LandingArea(config.landing, config.batch).paths())
 
 
 def require_observed(snapshot: Snapshot) -> None:

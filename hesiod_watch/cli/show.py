@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -97,8 +98,8 @@ def call_status(options: argparse.Namespace) -> int:
     moment, policy = now().timestamp(), config.policy()
     # A list of what is blocked must not fail because of the first thing in it.
     unseen = options.attention and not options.runs and around.landing_problem
-    paths = [] if unseen else run_paths(config, options.runs, short=True)
-    known = {path.name for path in paths}
+    paths = () if unseen else run_paths(config, options.runs, short=True)
+    known, added = set[str](), Counter[str]()
 
     def blocked(snapshot: Snapshot) -> tuple[Attention, ...]:
         return attention(snapshot, run_circumstances(around, snapshot, config), policy, now())
@@ -108,8 +109,17 @@ def call_status(options: argparse.Namespace) -> int:
         location = listed.location if listed else None
         return hesiod_format.describe(snapshot, location, type_of(snapshot, policy).name)
 
-    def show(show_one: Callable[[Snapshot], T]) -> list[T]:
-        return [show_run(config, path, show_one, listing.get(path.name)) for path in paths]
+    def show(show_one: Callable[[Snapshot], T]) -> Iterator[T]:
+        for path in paths:
+            listed = listing.get(path.name)
+            if listed:
+                known.add(path.name)
+            yield show_run(config, path, show_one, listed)
+
+    def document(snapshot: Snapshot) -> dict[str, Any]:
+        added.update(growth(snapshot, moment))
+        shown = [each.record() for each in blocked(snapshot)]
+        return {**run_document(snapshot), "attention": shown}
 
     if options.attention:
         found = [] if options.runs else [*attention_of_site(around, now())]
@@ -119,27 +129,45 @@ def call_status(options: argparse.Namespace) -> int:
     if options.hesiod:
         print("\n---\n".join(show(describe)))
     elif options.json:
-        shown = show(
-            lambda snapshot: (
-                {
-                    **run_document(snapshot),
-                    "attention": [each.record() for each in blocked(snapshot)],
-                },
-                growth(snapshot, moment),
-            )
+        _print_runs(
+            show(document),
+            lambda: {"space": [_space_document(each) for each in spaces(config, [added])]},
         )
-        space = [_space_document(each) for each in spaces(config, [added for _, added in shown])]
-        print(json.dumps({"runs": [document for document, _ in shown], "space": space}, indent=1))
     else:
         rows = show(
             lambda snapshot: (_status_rows(snapshot, blocked(snapshot)), growth(snapshot, moment))
         )
-        _print_status([row for lines, _ in rows for row in lines])
+        lines: list[StatusRow] = []
+        for of_run, of_disk in rows:
+            lines += of_run
+            added.update(of_disk)
+        _print_status(lines)
         for run in sorted(set(listing) - known) if not options.runs else ():
             print(f"{display(run)}: on {display(listing[run].location)}, not here yet")
-        for disk in spaces(config, [added for _, added in rows]) if not options.runs else ():
+        for disk in spaces(config, [added]) if not options.runs else ():
             print(display(str(disk)))
     return 0
+
+
+def _print_runs(
+    documents: Iterable[dict[str, Any]], more: Callable[[], dict[str, Any]] = dict
+) -> None:
+    """Print a JSON document with a list of runs, each as soon as it is known.
+
+    Only one run is in memory. `more` returns what follows the list.
+    """
+    print('{\n "runs": [', end="")
+    separator, end = "", "]"
+    for document in documents:
+        print(f"{separator}\n  {_indented(document, 2)}", end="")
+        separator, end = ",", "\n ]"
+    for key, value in more().items():
+        end += f",\n {json.dumps(key)}: {_indented(value, 1)}"
+    print(f"{end}\n}}")
+
+
+def _indented(value: object, levels: int) -> str:
+    return json.dumps(value, indent=1).replace("\n", "\n" + " " * levels)
 
 
 def _space_document(space: DiskSpace) -> dict[str, Any]:
@@ -241,27 +269,29 @@ def call_plan(options: argparse.Namespace) -> int:
     warn_about_site(config)
     moment, policy = now(), config.policy()
 
-    def show(snapshot: Snapshot) -> tuple[dict[str, Any], list[str]]:
+    def document(snapshot: Snapshot) -> dict[str, Any]:
         decision = plan(snapshot, policy, moment)
         again = decision.look_again
-        document = {
+        return {
             "run": display(snapshot.run),
             "actions": [_action_document(action) for action in decision.actions],
             "waiting": list(decision.waiting),
             "look_again": again.isoformat(timespec="seconds") if again else None,
         }
-        run = display(snapshot.run)
-        return document, [
+
+    def lines(snapshot: Snapshot) -> list[str]:
+        decision, run = plan(snapshot, policy, moment), display(snapshot.run)
+        return [
             *(f"{display(str(action))}: {display(action.reason)}" for action in decision.actions),
             *(f"# {run}: waiting: {display(sentence)}" for sentence in decision.waiting),
         ]
 
-    shown = [show_run(config, path, show) for path in run_paths(config, options.runs, short=True)]
+    paths = run_paths(config, options.runs, short=True)
     if options.json:
-        print(json.dumps({"runs": [document for document, _ in shown]}, indent=1))
+        _print_runs(show_run(config, path, document) for path in paths)
     else:
-        for _, lines in shown:
-            for line in lines:
+        for path in paths:
+            for line in show_run(config, path, lines):
                 print(line)
     return 0
 

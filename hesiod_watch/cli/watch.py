@@ -66,7 +66,7 @@ def call_poll(options: argparse.Namespace) -> int:
     config = config_of(options)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
-    runs = run_paths(config, options.runs) if options.runs else None
+    runs = list(run_paths(config, options.runs)) if options.runs else None
     now, code, missing = datetime.now(UTC), 0, ""
     try:
         result = poll(config, runs=runs, stop=stop)

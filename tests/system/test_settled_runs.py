@@ -134,3 +134,34 @@ def test_the_service_watches_no_settled_run(settled_site: Site) -> None:
         site.eventually(lambda: watches(service.pid) == 1, "the new run is settled")
     record = json.loads((site.output / ".hesiod-watch" / "settled-runs.json").read_text())
     assert set(record["runs"]) <= {*RUNS, "20261122_TEST_new"} - {RUNS[4]}
+
+
+def test_status_prints_each_run_as_soon_as_it_is_known(site: Site) -> None:
+    """`status --json` has one run in memory: a slow reader of its text stops its looks."""
+    for number in range(200):
+        write_cell(site, f"20261122_TEST_run{number:03}", number)
+    log = site.root / "looks"
+    hook = os.pathsep.join([str(ROOT / "benchmarks" / "hook"), str(ROOT)])
+    environ = {**site.environ, "PYTHONPATH": hook, "LOOKS_LOG": str(log)}
+    command = site.command("status", "--json")
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        first = process.stdout.read(16384)
+        # The pipe has room for 64 KiB more: together fewer than 150 runs.
+        assert log.read_text().count(" look ") < 150
+        text = (first + process.stdout.read()).decode()
+    document = json.loads(text)
+    assert len(document["runs"]) == 200
+    assert text == json.dumps(document, indent=1) + "\n"
+
+
+@pytest.mark.parametrize("runs", [0, 1])
+def test_documents_of_few_runs(site: Site, runs: int) -> None:
+    """The text of the documents is that of one document, whatever the number of runs."""
+    for number in range(runs):
+        write_cell(site, f"20261122_TEST_run{number}", number)
+    for command in ("status", "plan"):
+        text = site.run(command, "--json").stdout
+        document = json.loads(text)
+        assert len(document["runs"]) == runs
+        assert text == json.dumps(document, indent=1) + "\n"
