@@ -104,6 +104,9 @@ def read(parent: int | None, name: str | Path) -> FlagContent:
     return FlagContent(True, found.st_mtime, body.decode("utf-8", errors="surrogateescape"))
 
 
+_OWNER_KEYS = {key: type(value) for key, value in asdict(Owner(token="")).items()}
+
+
 def parse_owner(text: str | None) -> Owner | None:
     """Owner in a flag's text; None if none. A field of the wrong type counts as missing."""
     return owner_of(record_in(text))
@@ -112,11 +115,10 @@ def parse_owner(text: str | None) -> Owner | None:
 def owner_of(record: Mapping[str, object]) -> Owner | None:
     """Owner in a record; None if it names none."""
     known: dict[str, Any] = {}
-    for key, default in asdict(Owner(token="")).items():
-        value = record.get(key)
-        if type(value) is not type(default) or (isinstance(value, int) and not 0 < value < 2**63):
-            continue
-        known[key] = value
+    for key, kind in _OWNER_KEYS.items():
+        value: Any = record.get(key)
+        if type(value) is kind and (kind is str or 0 < value < 2**63):
+            known[key] = value
     return Owner(**{"token": "", **known}) if known else None
 
 
