@@ -3,8 +3,8 @@
     python -m benchmarks.settled [--runs 500 5000 20000]
 
 The settled runs are clones of one that this version processed: four libraries of one cell each,
-with files as hard links and directories of their own. The 24 active cells are in 6 runs and have 24
-barcodes. For each number of runs:
+with directories of their own, and only the files that a look reads, as hard links. The 24 active
+cells are in 6 runs and have 24 barcodes. For each number of runs:
 
 - the CPU time of `poll` beyond that of a poll of the active cells alone (medians of five, in turn);
 - the CPU time of `watch` from its start to "ready", then, when it has looked at every run, its
@@ -98,10 +98,12 @@ def cell_name(number: int) -> str:
 
 
 def clone(root: Path, name: str) -> None:
-    """Clone the settled run: own directories, links and records, and hard links to its files."""
+    """Clone the settled run: own directories, links and records, and hard links to other files."""
     landing, output = root / "landing", root / "output"
-    shutil.copytree(landing / RUN, landing / name, symlinks=True, copy_function=os.link)
-    shutil.copytree(output / RUN, output / name, symlinks=True, copy_function=os.link)
+    for place in (landing, output):
+        shutil.copytree(
+            *(place / RUN, place / name), symlinks=True, copy_function=os.link, ignore=unread
+        )
     for link, target in (
         (landing / name / "pipeline" / "output", output / name),
         (output / name / "rundata", landing / name),
@@ -118,6 +120,18 @@ def clone(root: Path, name: str) -> None:
         written.unlink()
         opened = OpenDirectory(landing / name, landing).open(*place.parts)
         written.write_text(directories_text(opened))
+
+
+def unread(directory: str, names: list[str]) -> set[str]:
+    """Files that no look reads: data, and results other than records and the page."""
+    if "/pipeline" in directory:
+        return set()
+    return {
+        name
+        for name in names
+        if Path(directory, name).is_file()
+        and name not in (DIRECTORIES, ".owner.json", "report.html", "raw.json")
+    }
 
 
 def write_active(root: Path) -> None:
