@@ -1,15 +1,15 @@
 """Plan for one run: from a snapshot, the policy and the time to actions and reasons to wait.
 
 Each rule examines the facts by itself and is independent of the other rules. The order of the
-rules is the priority: work that makes data safe comes first, reports come later. A new requirement
-is a new rule, not a new state. Rules never read, write, claim or log; `reconcile` does. A dry run
-prints this same plan.
+rules is the priority: work that makes data safe comes first, reports come later. Actions of one
+rule are in the order of their turns (`rules.turns`). A new requirement is a new rule, not a new
+state. Rules never read, write, claim or log; `reconcile` does. A dry run prints this same plan.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from hesiod_watch.core.action_kinds import (
     CHECKSUMS,
@@ -48,6 +48,7 @@ from hesiod_watch.rules.stages import (
     settled,
     stage_of,
 )
+from hesiod_watch.rules.turns import in_turn
 
 COMPARE_AGAIN = timedelta(hours=1)
 """Time from a comparison with MinKNOW's checksums that failed to the next one."""
@@ -58,12 +59,12 @@ WAIT_FOR_FILES = (1.0, 60.0)
 OVERDUE_AFTER = timedelta(milliseconds=1)
 """Time from the end of the grace period to the look at it: two clocks may differ a little."""
 
-LONG_AGO = datetime.min.replace(tzinfo=UTC)
-
 
 def plan(snapshot: Snapshot, policy: Policy, now: datetime) -> Decision:
     """Decide everything to do for this run now. `now` has a time zone."""
-    actions = tuple(action for rule in RULES for action in rule(snapshot, policy, now))
+    actions = tuple(
+        action for rule in RULES for action in in_turn(snapshot, rule(snapshot, policy, now), now)
+    )
     return Decision(
         actions, tuple(waiting(snapshot, policy, now)), look_again(snapshot, policy, now)
     )
@@ -141,19 +142,16 @@ def want_give_up(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[
 
 
 def want_ingest(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
-    """Ingest new FASTQ of a cell that is still being written, to save time at its end.
-
-    The cell whose last ingest began longest ago comes first. In an order by name, if files arrive
-    faster than they are ingested, only the first cells would ever be ingested.
-    """
+    """Ingest new FASTQ of a cell that is still being written, to save time at its end."""
     if (
         not snapshot.may_start(INGEST)
         or policy.ingest_interval is None
         or not type_of(snapshot, policy).process
     ):
         return
-    cells = [cell for cell in at(snapshot, Stage.INCOMPLETE, Stage.PENDING) if not cell.copy_of]
-    for cell in sorted(cells, key=lambda cell: (_last_ingest(cell, now), cell.id)):
+    for cell in at(snapshot, Stage.INCOMPLETE, Stage.PENDING):
+        if cell.copy_of:
+            continue
         proven = cell.completeness and cell.completeness.proven
         if proven and snapshot.upstream == LOCAL and cell.unsettled_since is None:
             continue  # about to be processed
@@ -306,13 +304,6 @@ def _is_lost(cell: Cell) -> bool:
     Such a cell is not copied again: its flags would make half of a new copy look complete.
     """
     return not cell.present and bool(cell.flags.synced or cell.flags.claims or cell.flags.failed)
-
-
-def _last_ingest(cell: Cell, now: datetime) -> datetime:
-    """Return when the last ingest of a cell began; long ago for none or a time in the future."""
-    last = cell.arriving.last_attempt if cell.arriving else None
-    began = _time_of(last.owner) if last else None
-    return LONG_AGO if began is None or began > now else began
 
 
 def _next_ingest(cell: Cell, interval: float, now: datetime) -> datetime | None:

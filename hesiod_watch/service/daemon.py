@@ -33,6 +33,7 @@ from hesiod_watch.host.sdnotify import SystemdNotifier
 from hesiod_watch.rules import delivery
 from hesiod_watch.rules.attention import attention_of_site
 from hesiod_watch.rules.stages import is_finished
+from hesiod_watch.rules.turns import Turn
 from hesiod_watch.runs.areas import OutputArea, landing_problem
 from hesiod_watch.runs.flags import SitePipeline
 from hesiod_watch.runs.landing import LandingArea
@@ -44,6 +45,7 @@ from hesiod_watch.service.poll_problems import Problem
 from hesiod_watch.service.reconcile import LookResult, Reconciler
 from hesiod_watch.service.site_messages import queue_site_messages
 from hesiod_watch.service.state_writer import StateWriter, answers_of, summary_of
+from hesiod_watch.service.waiting_line import workers_for
 from hesiod_watch.service.watch.listings import query_upstreams
 from hesiod_watch.service.watch.watcher import Watcher
 from hesiod_watch.service.workqueue import WorkQueue
@@ -73,11 +75,6 @@ LOOKS_IN_POLL = 4
 
 These looks find what the directories do not show, such as data that came into an old cell.
 """
-WOKEN = 4
-"""Number of waiting runs to look at when one of our own workers ends.
-
-With more runs, most would only find the worker taken again.
-"""
 
 
 @dataclass
@@ -95,11 +92,10 @@ class Engine:
         self.reconciler = Reconciler(self.config, self._on_end, repeat=self.repeat)
         self.settled_runs = SettledRuns(self.config, self.landing)
         self._open: set[Path] = set()  # runs whose last look found open work, or met a bug
-        # Runs that found every worker busy, by action; the run that has waited longest comes first.
-        self._full: dict[str, dict[Path, None]] = {}
         # runs in the latest listings of their upstreams
         self._listed_runs: Mapping[Path, ListedRun] = {}
-        self._to_sync: dict[Path, None] = {}  # runs that wait until there is no processing to start
+        # runs that wait until there is no processing to start, with their turns
+        self._to_sync: dict[Path, Mapping[str, Turn]] = {}
         self._syncing: set[Path] = set()  # runs that may sync now
         # Sentence about an upstream → its name, if it did not answer.
         self._upstreams: Mapping[str, str] = {}
@@ -164,7 +160,6 @@ class Engine:
             if not listed_run and not run_dir.is_dir():
                 self.settled_runs.forget(run_dir)
                 self._open.discard(run_dir)
-                self._wait_for_workers(run_dir, frozenset(), frozenset())
                 self.reconciler.forget(run_dir)
                 self._broken.pop(run_dir, None)
                 self.summaries.pop(run_dir, None)
@@ -173,7 +168,7 @@ class Engine:
             signature, now = self.settled_runs.signature(run_dir), self.reconciler.clock()
             looked = self.reconciler.look(run_dir, listed_run, hold)
             if looked.held:
-                self._to_sync[run_dir] = None
+                self._to_sync[run_dir] = looked.held
             elif not looked.full:
                 self._syncing.discard(run_dir)
             summary = summary_of(looked.snapshot, self.config.output)
@@ -197,7 +192,8 @@ class Engine:
                 looked.snapshot.outbox, self.reconciler.clock()
             ):
                 self._late[run_dir.name] = looked.snapshot.outbox
-            self._wait_for_workers(run_dir, looked.full, looked.started)
+            for next_run in looked.next_runs:
+                self.queue.add(next_run, first=True)
             self._broken.pop(run_dir, None)
         except Exception as error:
             # An error in one run must not stop the others; the next sweep looks at it again.
@@ -207,6 +203,7 @@ class Engine:
             self._broken[run_dir] = sentence
             self.settled_runs.forget(run_dir)
             self._open.add(run_dir)
+            self.reconciler.line.leave(run_dir)
             return None
         finally:
             self.queue.done(run_dir)
@@ -243,22 +240,10 @@ class Engine:
         self._late.pop("this site", None)
         if snapshot.outbox and delivery.overdue(snapshot.outbox, self.reconciler.clock()):
             self._late["this site"] = snapshot.outbox
-        return LookResult(snapshot, look_again=self.reconciler.deliver_site_messages(snapshot))
-
-    def _wait_for_workers(
-        self, run_dir: Path, full: frozenset[str], started: frozenset[str]
-    ) -> None:
-        """Record which actions of a run wait for a worker.
-
-        A run that has just got a worker moves to the end.
-        """
-        for action in full:
-            self._full.setdefault(action, {})
-        for action, waiting in self._full.items():
-            if action in started or action not in full:
-                waiting.pop(run_dir, None)
-            if action in full:
-                waiting.setdefault(run_dir)
+        looked = self.reconciler.deliver_site_messages(snapshot)
+        for next_run in looked.next_runs:
+            self.queue.add(next_run, first=True)
+        return looked
 
     def take_endings(self) -> bool:
         """Handle the workers that ended since the last call; returns whether there were any.
@@ -287,9 +272,10 @@ class Engine:
                     f"hesiod-watch explain {names}"
                 )
             self.reconciler.ended(ended)
-            # Runs that wait for this worker come before the run that had it and may need it again.
-            for run_dir in list(self._full.get(ended.action.name, ()))[:WOKEN]:
-                self.queue.add(run_dir)
+            # The run that waits for this worker is looked at first. The looks at the next runs in
+            # the line follow from that, as long as workers are free.
+            if first := self.reconciler.line.first(workers_for(ended.action)):
+                self.queue.add(first, first=True)
             self.queue.add(ended.run_dir)
         return any_ended
 
@@ -342,15 +328,17 @@ class Engine:
             return False
         names = ", ".join(run_dir.name for run_dir in self._to_sync)
         logger.info(f"Commencing sync of runs: {names}")
-        for run_dir in self._to_sync:
+        for run_dir, turns in self._to_sync.items():
+            for workers, turn in turns.items():
+                self.reconciler.line.wait(run_dir, turn, workers)
             self._syncing.add(run_dir)
             self.queue.add(run_dir)
         self._to_sync.clear()
         return True
 
     def retry_full(self) -> bool:
-        """Look again at every run that found all workers busy; returns whether there are any."""
-        runs = [run_dir for waiting in self._full.values() for run_dir in waiting]
+        """Look again at each run that gets the next free worker; returns whether there are any."""
+        runs = self.reconciler.line.first_runs()
         for run_dir in runs:
             self.queue.add(run_dir)
         return bool(runs)

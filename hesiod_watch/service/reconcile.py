@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,11 +34,13 @@ from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.run_attention import refused_action
 from hesiod_watch.rules.run_types import type_of
 from hesiod_watch.rules.stages import is_at_rest, settled
+from hesiod_watch.rules.turns import Turn, turn_of
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.areas import landing_owners
 from hesiod_watch.runs.observe import INGEST_DIRECTORY, observe
 from hesiod_watch.service.circumstances import is_configured
 from hesiod_watch.service.executors import EndedAction, Executor, make
+from hesiod_watch.service.waiting_line import WaitingLine, workers_for
 
 logger = logging.getLogger(__name__)
 
@@ -54,9 +56,9 @@ class LookResult:
     """Result of reconciling one run."""
 
     snapshot: Snapshot
-    full: frozenset[str] = frozenset()  # actions not started because every worker is busy
-    started: frozenset[str] = frozenset()  # actions that were started
-    held: bool = False  # whether a planned action was held back
+    full: frozenset[str] = frozenset()  # actions that wait for a worker
+    next_runs: tuple[Path, ...] = ()  # runs to look at now: they may have a free worker first
+    held: Mapping[str, Turn] = field(default_factory=dict)  # by workers: work that was held back
     look_again: float | None = None  # seconds from now
     quiet: bool = False  # only a change, a person or time makes another look necessary
 
@@ -98,6 +100,7 @@ class Reconciler:
         self._failures: dict[tuple[Path, str, CellId | None], _Failure] = {}
         self._made: set[tuple[Path, str, CellId | None]] = set()
         self._short_codes: list[int] = []
+        self.line = WaitingLine()
         self._logged: dict[Path, tuple[str, ...]] = {}
         self._attention: dict[Path, tuple[Attention, ...]] = {}
         # What the messages of the site report about a run.
@@ -116,8 +119,11 @@ class Reconciler:
         `listed_run` is the run in its upstream's latest listing. Never raises for an error of the
         run.
         """
-        full, started = set[str](), set[str]()
+        started, next_runs = set[str](), set[Path]()
         for _ in range(ROUNDS):
+            # by workers: the first turn among the work that waits for them, or that is held back
+            waiting, held = dict[str, Turn](), dict[str, Turn]()
+            full = set[str]()
             run = OpenDirectory(run_dir, self.config.landing)
             snapshot = observe(
                 run,
@@ -131,30 +137,45 @@ class Reconciler:
             now = self.clock()
             decision = plan(snapshot, self._policy, now)
             changed = False
-            held = False
             for action in decision.actions:
-                if action.name in hold:
-                    held = held or not self._resting(run_dir, action, now)
-                    continue
                 if self._resting(run_dir, action, now):
                     continue
-                begun = self._begin(run, snapshot, action)
-                if begun is None:
+                workers, turn = workers_for(action), turn_of(snapshot, action, now)
+                if action.name in hold:
+                    held.setdefault(workers, turn)
+                    continue
+                begun = self._begin(run, snapshot, action, turn)
+                if begun is None or isinstance(begun, Path):
                     full.add(action.name)
+                    waiting.setdefault(workers, turn)
+                if isinstance(begun, Path):
+                    next_runs.add(begun)
                 elif begun:
-                    started.add(action.name)
+                    started.add(workers)
                     changed = changed or self._changes(action)
             if not changed or self._heavy.name == "dry-run":
                 break
         self._log_waiting(snapshot, decision)
         self._note_attention(snapshot, now)
         look_again = self._next_look(run_dir, decision, now)
+        next_runs.update(self._move_in_line(run_dir, waiting, started))
         quiet = is_at_rest(snapshot) and not decision.actions and not self._has_problem(run_dir)
-        return LookResult(snapshot, frozenset(full), frozenset(started), held, look_again, quiet)
+        return LookResult(snapshot, frozenset(full), tuple(next_runs), held, look_again, quiet)
 
     def _has_problem(self, run_dir: Path) -> bool:
         """Whether something in a run needs a person, or an action has failed."""
         return run_dir in self._attention or any(key[0] == run_dir for key in self._failures)
+
+    def _move_in_line(
+        self, run_dir: Path, waiting: Mapping[str, Turn], started: Collection[str]
+    ) -> Iterator[Path]:
+        """Note what a run waits for; yields the runs that are next where it waits no more."""
+        for workers, turn in waiting.items():
+            self.line.wait(run_dir, turn, workers, anew=workers in started)
+        for workers in {*self.line.leave(run_dir, waiting), *started}:
+            first = self.line.first(workers)
+            if first and first != run_dir:
+                yield first
 
     def _changes(self, action: Action) -> bool:
         """Whether other actions of the run may be due after an action that has just been done.
@@ -171,6 +192,7 @@ class Reconciler:
 
     def forget(self, run_dir: Path) -> None:
         """Forget a run that no longer exists."""
+        self.line.leave(run_dir)
         self._logged.pop(run_dir, None)
         self._attention.pop(run_dir, None)
         self._of_site.pop(run_dir, None)
@@ -201,11 +223,13 @@ class Reconciler:
 
     # Starting.
 
-    def _begin(self, run: OpenDirectory, snapshot: Snapshot, action: Action) -> bool | None:
-        """Start one action, unless all workers are busy.
+    def _begin(
+        self, run: OpenDirectory, snapshot: Snapshot, action: Action, turn: Turn
+    ) -> bool | Path | None:
+        """Start one action if a worker is free and no other run is before it.
 
         Returns True if it was started, False if it is not needed or not possible now, None if all
-        workers are busy.
+        workers are busy, and the other run if that run has the next free worker.
         """
         run_dir = snapshot.path
         executor = self._short if action.kind.mode is ActionMode.SHORT else self._heavy
@@ -219,6 +243,9 @@ class Reconciler:
             reservation = executor.reserve(action)
             if reservation is None:
                 return None
+            if other := self.line.before(run_dir, turn, workers_for(action)):
+                reservation.give_back()
+                return other
             try:
                 self._claim(run, snapshot, action, owner)
             except BaseException:
@@ -339,14 +366,25 @@ class Reconciler:
         """Everything that needs a person and that the outbox of its run cannot take."""
         return [each for found in list(self._of_site.values()) for each in found]
 
-    def deliver_site_messages(self, snapshot: Snapshot) -> float | None:
-        """Start the delivery of the site's messages; return the seconds until the next look."""
-        now = self.clock()
+    def deliver_site_messages(self, snapshot: Snapshot) -> LookResult:
+        """Start the delivery of the site's messages, which waits in line like that of a run."""
+        now, place = self.clock(), snapshot.path
+        waiting, started, next_runs = dict[str, Turn](), set[str](), set[Path]()
         for action in delivery.want_notify(snapshot, self._policy, now):
-            if not self._resting(snapshot.path, action, now):
-                self._begin(OpenDirectory(snapshot.path), snapshot, action)
+            if self._resting(place, action, now):
+                continue
+            workers, turn = workers_for(action), turn_of(snapshot, action, now)
+            begun = self._begin(OpenDirectory(place), snapshot, action, turn)
+            if begun is None or isinstance(begun, Path):
+                waiting[workers] = turn
+            if isinstance(begun, Path):
+                next_runs.add(begun)
+            elif begun:
+                started.add(workers)
+        next_runs.update(self._move_in_line(place, waiting, started))
         times = list(delivery.look_again(snapshot, self._policy, now))
-        return max(0.0, (min(times) - now).total_seconds()) if times else None
+        look_again = max(0.0, (min(times) - now).total_seconds()) if times else None
+        return LookResult(snapshot, next_runs=tuple(next_runs), look_again=look_again)
 
     def _for_site(self, snapshot: Snapshot, person: tuple[Attention, ...]) -> tuple[Attention, ...]:
         silent = "aborted" in snapshot.flags or not type_of(snapshot, self._policy).notify

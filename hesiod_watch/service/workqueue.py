@@ -28,10 +28,12 @@ class WorkQueue:
         self._due: dict[Path, float] = {}
         self._woken = False
 
-    def add(self, run: Path) -> None:
-        """Look at this run as soon as possible."""
+    def add(self, run: Path, *, first: bool = False) -> None:
+        """Look at this run as soon as possible; `first`: before all that wait now."""
         with self._changed:
             self._add(run)
+            if first and run in self._waiting:
+                self._waiting.move_to_end(run, last=False)
             self._changed.notify()
 
     def add_after(self, run: Path, delay: float) -> None:

@@ -59,3 +59,38 @@ def test_every_cell_gets_a_turn(site: Site, runs: int, cells: int) -> None:
     served = attempts(site)
     assert len(served) == len(directories), served
     assert min(served.values()) >= ATTEMPTS / len(directories) - 1, served
+
+
+def test_two_small_runs_beside_a_large_one(site: Site) -> None:
+    """24 cells of three runs share one worker: two cells differ by two rounds at most."""
+    site.configure(processing="workers: 1, ingest_workers: 1, ingest_interval: 0.1s")
+    cells = [("20261121_TEST_large", number) for number in range(22)]
+    cells += [("20261122_TEST_small", 0), ("20261123_TEST_small", 0)]
+    directories = [
+        site.landing
+        / run
+        / LIBRARY
+        / f"20261122_22{number:02}_1A_PAW000{number:02}_0a1b2c3d"
+        / "fastq_pass"
+        for run, number in cells
+    ]
+    numbers = count()
+
+    def add_files() -> None:
+        number = next(numbers)
+        for directory in directories:
+            directory.mkdir(parents=True, exist_ok=True)
+            text = f"@r{number}\nACGT\n+\n5555\n"
+            (directory / f"PAW00001_pass_0a1b2c3d_{number}.fastq").write_text(text)
+
+    def enough() -> bool:
+        add_files()
+        return attempts(site).total() >= 3 * len(cells)
+
+    add_files()
+    add_files()
+    with site.service():
+        site.eventually(enough, "three rounds", 120)
+        served = attempts(site)
+    assert len(served) == len(directories), served
+    assert max(served.values()) - min(served.values()) <= 2, served
