@@ -31,6 +31,7 @@ BENCHMARKS: dict[str, Benchmark] = {  # by module in this directory
     ),
     "latency": Benchmark("from the end of a cell to its claim", ("--idle", "20", "--storm", "10")),
     "completion": Benchmark("from the last file of a cell to `.done`", ("--sizes", "0.2", "0.8")),
+    "together": Benchmark("from the end of 24 small cells to `.done`", ("--rounds", "1")),
     "looks": Benchmark("how often a finished cell is looked at"),
     "cpu": Benchmark("how much CPU time a poll, a look and a small cell take", ("--rounds", "2")),
     "commands": Benchmark(

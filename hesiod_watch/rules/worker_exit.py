@@ -1,25 +1,22 @@
-"""Exit of a worker, in words: killed by a signal, ended with an exit code, or never started."""
+"""Exit of a worker, in words: killed by a signal, ended with a code, or it could not begin."""
 
 from __future__ import annotations
 
-_NOT_STARTED = {126: "it may not be executed", 127: "it was not found"}
-"""Exit codes of `ionice` and other programs that start a program and cannot."""
 _MORE = {9: " (out of memory?)"}
 
 
 _TRY_AGAIN = 75
 
 
-def not_started(code: int, *, claimed: bool) -> str:
-    """Why a worker could not be started; "" if it was started.
+def not_begun(code: int, *, claimed: bool) -> str:
+    """Why a worker could not begin; "" if it began.
 
     A worker with a claim waits itself until it can work. If it ends with "try again", it has not
     begun: for instance, the output area has just disappeared.
     """
     if claimed and code == _TRY_AGAIN:
         return f"the worker could not begin; it is started again (exit code {code})"
-    why = _NOT_STARTED.get(code)
-    return f"the worker could not be started: {why} (exit code {code})" if why else ""
+    return ""
 
 
 def exit_words(code: int) -> str:

@@ -1,4 +1,7 @@
-"""kill -9 of services and workers while cells arrive: no read is lost, doubled or changed."""
+"""kill -9 of services, fork servers and workers while cells arrive.
+
+No read is lost, doubled or changed.
+"""
 
 from __future__ import annotations
 
@@ -41,9 +44,12 @@ def cells_for(landing: Path) -> list[SimulatedCell]:
     ]
 
 
-def processes_of(site: Site) -> list[int]:
-    """Every process that works for this site: service, workers and their child processes."""
-    found = []
+FORK_SERVER = b"hesiod_watch.cli.fork_server"
+
+
+def processes_of(site: Site) -> dict[int, list[bytes]]:
+    """Command lines of all processes of a site: service, fork servers, workers, their children."""
+    found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -51,7 +57,7 @@ def processes_of(site: Site) -> list[int]:
             except OSError:
                 continue  # it ended after the listing
             if os.fsencode(site.config) in command and int(entry.name) != os.getpid():
-                found.append(int(entry.name))
+                found[int(entry.name)] = command
     return found
 
 
@@ -93,12 +99,19 @@ def test_fifty_kills_change_nothing(site: Site, tmp_path_factory: pytest.TempPat
         if done() == len(cells):
             cell = choice.choice(cells)
             (site.landing / cell.run / "pipeline" / f"{cell.cell}.done").unlink()
-        return [pid for pid in processes_of(site) if pid != services[-1].pid]
+        return [
+            pid
+            for pid, command in processes_of(site).items()
+            if pid != services[-1].pid and FORK_SERVER not in command
+        ]
+
+    def fork_servers() -> list[int]:
+        return [pid for pid, command in processes_of(site).items() if FORK_SERVER in command]
 
     landing = threading.Thread(target=land)
     services: list[subprocess.Popen[bytes]] = [site.start_service()]
     landing.start()
-    killed = {"service": 0, "worker": 0}
+    killed = {"service": 0, "worker": 0, "fork server": 0, "worker and fork server": 0}
     ready = 0  # number of times that a service had logged "ready" when the last one was started
     pause = threading.Event()
     while sum(killed.values()) < KILLS:
@@ -106,12 +119,15 @@ def test_fifty_kills_change_nothing(site: Site, tmp_path_factory: pytest.TempPat
             # A worker is killed only after the service has started work, even on a slow machine.
             site.eventually(lambda: bool(workers()), "something works")
             pause.wait(choice.uniform(0.0, 0.3))
-            found = workers()
+            victim = choice.choice([each for each in killed if each != "service"])
             try:
-                os.kill(choice.choice(found), signal.SIGKILL)
+                if "fork server" in victim:
+                    os.kill(choice.choice(fork_servers()), signal.SIGKILL)
+                if "worker" in victim:
+                    os.kill(choice.choice(workers()), signal.SIGKILL)
             except (IndexError, ProcessLookupError):
                 continue  # it ended by itself meanwhile
-            killed["worker"] += 1
+            killed[victim] += 1
         else:
             pause.wait(choice.uniform(0.02, 0.5))
             services[-1].kill()

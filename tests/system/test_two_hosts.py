@@ -196,7 +196,7 @@ class Tree:
         if not pid:
             return False
         try:
-            run, cell = Path(f"/proc/{pid}/cmdline").read_text().split("\0")[-3:-1]
+            run, cell = Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")[-2:]
         except (OSError, ValueError):
             return False
         other = choice.choice([one for one in self.hosts if one is not host])

@@ -17,10 +17,10 @@ from hesiod_watch.core.errors import HesiodError, TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Action, Snapshot
 from hesiod_watch.core.ownership import Owner
-from hesiod_watch.host.child import own_command, start_worker
 from hesiod_watch.host.files import OpenDirectory
+from hesiod_watch.host.fork_server import ForkServer
 from hesiod_watch.host.slots import WorkerSlots
-from hesiod_watch.rules.worker_exit import exit_words, not_started
+from hesiod_watch.rules.worker_exit import exit_words, not_begun
 from hesiod_watch.runs import flags
 from hesiod_watch.service.executors import EndedAction, OnEnd, Reservation
 
@@ -40,7 +40,10 @@ class _Slot:
 
 
 class Local:
-    """Starts `hesiod-watch perform …` in its own session, holding a worker slot."""
+    """Starts `hesiod-watch perform …` in its own session, holding a worker slot.
+
+    `host.fork_server` starts the processes.
+    """
 
     name = "local"
 
@@ -59,6 +62,7 @@ class Local:
             for kind in ACTIONS.values()
             if isinstance(count := counts.get(kind.slots, kind.slots), int)
         }
+        self._fork_server = ForkServer("cli.fork_server", _config_words(config), self._gently())
         self._lock = threading.Lock()
         self._running: dict[str, Action] = {}
 
@@ -74,8 +78,8 @@ class Local:
     ) -> None:
         run_dir = snapshot.path
         assert isinstance(reservation, _Slot)  # noqa: S101 -- ours, from reserve()
-        command = self._gently() + own_command(
-            *(("--config", str(self._config.path)) if self._config.path else ()),
+        arguments = (
+            *_config_words(self._config),
             "perform",
             "--claimed",
             f"{owner.epoch}:{owner.token}",
@@ -103,8 +107,8 @@ class Local:
 
         inherit = () if reservation.descriptor is None else (reservation.descriptor,)
         try:
-            process = start_worker(
-                command, log=self._log(run_dir), inherit=inherit, on_exit=on_exit
+            pid = self._fork_server.start(
+                arguments, log=self._log(run_dir), inherit=inherit, on_exit=on_exit
             )
         except OSError as error:
             problem = f"the worker could not be started: {error.strerror}"
@@ -116,12 +120,12 @@ class Local:
             reservation.give_back()  # the worker holds its own copy now
         logger.info(
             "started",
-            extra=fields(run=run_dir.name, cell=action.cell, action=action.name, pid=process.pid),
+            extra=fields(run=run_dir.name, cell=action.cell, action=action.name, pid=pid),
         )
 
     def _record_end(self, action: Action, run_dir: Path, owner: Owner, pid: int, code: int) -> str:
-        """Record the end of a worker that did not do so; returns why it could not be started."""
-        if problem := not_started(code, claimed=action.kind is PROCESS):
+        """Record the end of a worker that did not do so; returns why it could not begin."""
+        if problem := not_begun(code, claimed=action.kind is PROCESS):
             self._release(action, run_dir, owner, problem)
             return f"{run_dir.name}: {problem}"
         pipeline, words = self._pipeline(run_dir), exit_words(code)
@@ -171,7 +175,7 @@ class Local:
         return WorkerSlots(self._config.landing, kind, 1, locks=self._config.locks)
 
     def _gently(self) -> tuple[str, ...]:
-        """Prefix that lowers a command's disk priority (ionice); empty if unavailable.
+        """Prefix that lowers the disk priority of all workers (ionice); empty if unavailable.
 
         ionice is part of util-linux. Classes of ioprio_set(2): 2 is best effort, with 7 as the
         lowest of its levels; 3 is idle.
@@ -193,3 +197,7 @@ class Local:
             return pipeline / "messages.log"
         place = flags.log_directory(pipeline, self._config.output)
         return place / "pipeline.log" if place else None
+
+
+def _config_words(config: Config) -> tuple[str, ...]:
+    return ("--config", str(config.path)) if config.path else ()
