@@ -25,7 +25,7 @@ from hesiod_watch.core.cell_contents import Verdict
 from hesiod_watch.core.model import LOCAL, Action, Cell, Decision, Policy, Snapshot, Stage
 from hesiod_watch.core.ownership import Attempt, Liveness, Owner
 from hesiod_watch.core.text import number_of
-from hesiod_watch.core.times import due_at, rested, time_of
+from hesiod_watch.core.times import due_at, rested, time_at, time_of
 from hesiod_watch.rules import backup_schedule, delivery, events, retention
 from hesiod_watch.rules.attempt_pauses import (
     attempt_due,
@@ -52,6 +52,8 @@ from hesiod_watch.rules.turns import in_turn
 
 COMPARE_AGAIN = timedelta(hours=1)
 """Time from a comparison with MinKNOW's checksums that failed to the next one."""
+BATCH_GAP = timedelta(seconds=2)
+"""Longest time from a processed cell to the next one of the same batch, which shares its page."""
 WAIT_FOR_WORKER = 5.0
 """Seconds between two looks at a worker of another process: no event announces its end."""
 WAIT_FOR_FILES = (1.0, 60.0)
@@ -191,7 +193,9 @@ def want_report(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
     if not snapshot.may_start(REPORT):
         return
     has_content = bool(at(snapshot, *SETTLED)) or any(cell.results for cell in snapshot.cells)
-    if has_content and snapshot.report_digest != digest_of_report(snapshot):
+    if not has_content or ((due := _batch_end(snapshot, now)) and due > now):
+        return
+    if snapshot.report_digest != digest_of_report(snapshot):
         reason = (
             "the run's page is out of date" if snapshot.report_digest else "the run has no page yet"
         )
@@ -260,6 +264,8 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> datetime | 
         *backup_schedule.look_again(snapshot, policy, now),
         *retention.look_again(snapshot, policy, now),
     ]
+    if (due := _batch_end(snapshot, now)) and due > now:
+        times.append(due)
     for cell in snapshot.cells:
         stage = stage_of(cell)
         if stage is Stage.PROCESSING:
@@ -326,6 +332,18 @@ def _next_ingest(cell: Cell, interval: float, now: datetime) -> datetime | None:
     else:
         return None
     return due_at(_time_of(last.owner) if last else None, now, timedelta(seconds=rest))
+
+
+def _batch_end(snapshot: Snapshot, now: datetime) -> datetime | None:
+    """Return when the page of a run need not wait for more cells; None if it need not wait at all.
+
+    Cells that finish together get one page, after the last of them.
+    """
+    if not at(snapshot, Stage.READY, Stage.PROCESSING):
+        return None
+    finished = [time_at(cell.flags.done.mtime) for cell in snapshot.cells if cell.flags.done]
+    known = [time for time in finished if time and time <= now]
+    return due_at(max(known), now, BATCH_GAP) if known else None
 
 
 def _time_of(owner: Owner | None) -> datetime | None:

@@ -348,6 +348,26 @@ def test_every_action_has_a_reason() -> None:
     assert all(action.reason for action in actions)
 
 
+@pytest.mark.parametrize(
+    ("others", "age", "wait"),
+    [
+        pytest.param([cell("b", claims=(claim(),))], 0.5, 1.5, id="another cell is processed"),
+        pytest.param([cell("b", synced=True)], 1.9, 0.1, id="another cell is ready"),
+        pytest.param([cell("b", claims=(claim(),))], 2, None, id="it takes longer"),
+        pytest.param([cell("b", claims=(claim(),))], -9, None, id="a time in the future"),
+        pytest.param([cell("b", completeness=RUNNING)], 0.5, None, id="another cell is written"),
+        pytest.param([cell("b", failed=flag())], 0.5, None, id="the other cells are settled"),
+    ],
+)
+def test_one_page_for_a_batch(others: list[Cell], age: float, wait: float | None) -> None:
+    """Cells that finish together get one page, which a longer cell does not delay."""
+    first = cell("a", done=flag(mtime=(NOW - timedelta(seconds=age)).timestamp()))
+    snapshot = reported_run(first, *others)
+    assert ("report" in dict(planned(snapshot))) is (wait is None)
+    if wait is not None:
+        assert look_again(snapshot, POLICY, NOW) == NOW + timedelta(seconds=wait)
+
+
 def test_the_cell_that_waited_longest_is_ingested_first() -> None:
     """Cells are ingested in the order of the start of their last ingest.
 

@@ -164,6 +164,13 @@ CASES: dict[str, Case] = {
     "data younger than the summary": Case("synced", MINUTE, unsettled),
     "claims without a result": Case("process", DAY, claimed),
     "death of a worker": Case("process", MINUTE, died),
+    "page that waits for its batch": Case(
+        "report",
+        timedelta(seconds=2),
+        lambda t: replace(
+            run_of(done(t), cell("second", claims=(claim(),))), report_digest="of fewer cells"
+        ),
+    ),
     "backup that failed": Case(
         "backup", MINUTE, lambda t: run_of(done(backup=copied(t, "failed")))
     ),
