@@ -191,7 +191,7 @@ class SettledRuns:
         yield from map(itemgetter(1), nsmallest(share, quiet))
 
     def summaries(self) -> dict[Path, RunSummary]:
-        """What the pages show of the runs that need no look."""
+        """Return the summaries, for the pages, of the runs that need no look."""
         return {
             Path(run): each.summary
             for run, each in self._runs.items()
