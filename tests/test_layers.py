@@ -284,7 +284,8 @@ def test_command_loads_its_own_module_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["hesiod_watch.service.reconcile", "hesiod_watch.service.daemon"]
+    "module",
+    ["hesiod_watch.service.reconcile", "hesiod_watch.service.daemon", "hesiod_watch.service.poll"],
 )
 def test_deciding_loads_no_code_of_the_work(module: str) -> None:
     """A process that decides does not load the code of the work, not even through other modules."""

@@ -60,7 +60,7 @@ def call_watch(options: argparse.Namespace) -> int:
 
 
 def call_poll(options: argparse.Namespace) -> int:
-    from hesiod_watch.service.daemon import PollResult, poll
+    from hesiod_watch.service.poll import PollResult, poll
     from hesiod_watch.service.poll_problems import AREA, Problem, news
 
     config = config_of(options)

@@ -38,7 +38,7 @@ from hesiod_watch.service.ping import Pinger
 from hesiod_watch.service.site_page import SitePageMaker, WriteProblem
 
 if TYPE_CHECKING:
-    from hesiod_watch.service.daemon import Engine
+    from hesiod_watch.service.engine import Engine
 
 logger = logging.getLogger(__name__)
 
