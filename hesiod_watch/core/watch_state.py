@@ -20,6 +20,16 @@ FORMAT = "hesiod-watch state 1"
 SERVICE, POLL = "service", "poll"
 
 
+def watcher_name(host: str, kind: str) -> str:
+    """Return how a process that watches is called in sentences."""
+    return f"the {kind} on {host}"
+
+
+def state_file(host: str, kind: str) -> str:
+    """Return the name of a process's state file."""
+    return f"{host.replace('/', '_') or 'unknown'}-{kind}.json"
+
+
 @dataclass(frozen=True, slots=True)
 class RunSummary:
     """One run as the page and the metrics show it."""
@@ -82,12 +92,11 @@ class WatchState:
 
     @property
     def who(self) -> str:
-        return f"the {self.kind} on {self.host}"
+        return watcher_name(self.host, self.kind)
 
     @property
     def file(self) -> str:
-        """Name of its state file."""
-        return f"{self.host.replace('/', '_') or 'unknown'}-{self.kind}.json"
+        return state_file(self.host, self.kind)
 
     def record(self) -> dict[str, object]:
         """Return it as the JSON object of the state file."""

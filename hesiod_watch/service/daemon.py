@@ -87,13 +87,13 @@ class Service:
                 if time.monotonic() >= next_record:
                     next_record = time.monotonic() + engine.config.watch.full_sweep_interval
                     engine.settled_runs.save()
+                self._write_state()  # before a report: other processes must see that this one looks
                 if self._watching.next_check() <= 0:
                     self._check_areas()
                     if not engine.has_more():
                         missing = self._landing_problem or self._output_problem
                         engine.report_site(judged=not missing)
                     self._watching.check()
-                self._write_state()
                 if heartbeat and time.monotonic() >= next_heartbeat:
                     next_heartbeat = time.monotonic() + heartbeat
                     self._notifier.send(WATCHDOG="1", STATUS=self._describe())

@@ -15,14 +15,15 @@ from pathlib import Path
 
 from hesiod_watch.config import Config
 from hesiod_watch.core.action_kinds import SYNC, ActionMode
-from hesiod_watch.core.circumstances import UpstreamAnswer
+from hesiod_watch.core.circumstances import Circumstances, Heartbeat, UpstreamAnswer
 from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import ListedRun
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.queued_messages import Outbox
 from hesiod_watch.core.text import quoted
-from hesiod_watch.core.watch_state import RunSummary
+from hesiod_watch.core.watch_state import POLL, SERVICE, RunSummary, state_file, watcher_name
+from hesiod_watch.host import process
 from hesiod_watch.host.locks import lock_problems
 from hesiod_watch.rules import delivery
 from hesiod_watch.rules.attention import attention_of_site
@@ -198,6 +199,18 @@ class Engine:
             self.queue.done(run_dir)
         return looked
 
+    def circumstances(self) -> Circumstances:
+        """Return everything that can block all runs, with what this process knows itself.
+
+        It is looking now, whatever its state file says about an earlier look.
+        """
+        host = process.this_owner("watch", "inline").host
+        kind = SERVICE if self.repeat else POLL
+        myself = Heartbeat(watcher_name(host, kind), self.reconciler.clock(), due=None, kind=kind)
+        around = site_circumstances(self.config, own=state_file(host, kind))
+        watchers = (*around.watchers, myself)
+        return replace(around, upstreams=self.upstream_answers, watchers=watchers)
+
     def report_site(self, *, judged: bool) -> None:
         """Queue the messages about what no run's outbox can take, and have them delivered.
 
@@ -205,16 +218,7 @@ class Engine:
         """
         if self.config.processing.executor == "dry-run":
             return
-        around = replace(
-            site_circumstances(self.config),
-            upstreams=tuple(
-                UpstreamAnswer(upstream.name, upstream.location, why)
-                for why, name in self._upstreams.items()
-                for upstream in self.config.upstreams
-                if upstream.name == name
-            ),
-        )
-        found = attention_of_site(around, self.reconciler.clock())
+        found = attention_of_site(self.circumstances(), self.reconciler.clock())
         queue_site_messages(
             self.config,
             (*found, *self.reconciler.attention_for_site()),

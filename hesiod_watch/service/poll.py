@@ -72,6 +72,7 @@ def poll(
         _work_through(engine, on_look, stop, querying, on_idle=writer.first_look_over)
     querying.result()
     if not stop.is_set():
+        writer.looked()
         engine.report_site(judged=True)
         _work_through(engine, on_look, stop)
     engine.settled_runs.save()

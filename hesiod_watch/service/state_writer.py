@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from hesiod_watch import __version__
 from hesiod_watch.config import Config
 from hesiod_watch.core.attention import Attention
-from hesiod_watch.core.circumstances import Heartbeat, UpstreamAnswer
+from hesiod_watch.core.circumstances import UpstreamAnswer
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Snapshot
 from hesiod_watch.core.naming import display
@@ -33,7 +33,6 @@ from hesiod_watch.rules.attention import attention_of_site
 from hesiod_watch.rules.heartbeat import looks_with, next_poll
 from hesiod_watch.rules.stages import stage_of, status_of
 from hesiod_watch.runs.state_files import read_states, state_directory, write_state_files
-from hesiod_watch.service.circumstances import site_circumstances
 from hesiod_watch.service.ping import Pinger
 from hesiod_watch.service.site_page import SitePageMaker, WriteProblem
 
@@ -144,6 +143,11 @@ class StateWriter:
         if self._written < 0:
             self.write(working=True)
 
+    def looked(self) -> None:
+        """Write the state of a poll before it reports: other processes must see that it looks."""
+        if self._written < 0:
+            self.write(page=False)
+
     def end(self, *, done: bool) -> tuple[Attention, ...]:
         """Write at the end of a poll; returns what it found about other processes that watch."""
         self.write()
@@ -158,13 +162,16 @@ class StateWriter:
         self._page.close()
         self._pinger.close()
 
-    def write(self, *, working: bool = False, areas_only: bool = False) -> None:
-        """Write all files; `areas_only`: the runs could not be looked at. Never raises."""
+    def write(self, *, working: bool = False, areas_only: bool = False, page: bool = True) -> None:
+        """Write all files; `areas_only`: the runs could not be looked at. Never raises.
+
+        Without `page` only the state is written.
+        """
         self._written = time.monotonic()
         if self._config.processing.executor == "dry-run":
             return
         try:
-            if self._write(working=working, areas_only=areas_only):
+            if self._write(working=working, areas_only=areas_only, page=page):
                 self._problem.over()
         except OSError as error:
             self._problem.report(error)
@@ -172,7 +179,7 @@ class StateWriter:
             if self._problem.is_new(repr(error)):
                 logger.exception("a bug while writing the state file")
 
-    def _write(self, *, working: bool, areas_only: bool) -> bool:
+    def _write(self, *, working: bool, areas_only: bool, page: bool) -> bool:
         config, engine = self._config, self._engine
         now = engine.reconciler.clock()
         look = now if self._kind == SERVICE else self._started
@@ -198,14 +205,7 @@ class StateWriter:
         else:
             looks = self._looks_of(former)
             state = replace(state, next_due=next_poll(looks), looks=looks)
-        around = site_circumstances(config, own=state.file)
-        myself = Heartbeat(state.who, now, due=None, kind=self._kind)
-        around = replace(
-            around,
-            upstreams=engine.upstream_answers,
-            watchers=(*around.watchers, myself),
-        )
-        self._note(attention_of_site(around, now))
+        self._note(attention_of_site(engine.circumstances(), now))
         if former and state.last_look < former.last_look <= now and self._kind == POLL:
             return True  # a poll that began later knows more
         found = engine.reconciler.attention()
@@ -216,7 +216,7 @@ class StateWriter:
         state = replace(state, attention=(*self._reported, *found), runs=runs)
         text = json.dumps(state.record(), indent=1).encode("utf-8", "backslashreplace")
         written = write_state_files(config.output, {state.file: text})
-        if written:
+        if written and page:
             self._page.make(state, others, now.astimezone(UTC))
         return written
 

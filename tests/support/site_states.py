@@ -1,8 +1,11 @@
-"""States of a site with any number of runs, for its page and its metrics."""
+"""States of a site with any number of runs, for its page and its metrics; aged state files."""
 
 from __future__ import annotations
 
+import json
+import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.circumstances import UpstreamAnswer
@@ -57,3 +60,19 @@ def site_state(count: int, *, host: str = "host1", name: str = "") -> WatchState
         attention=tuple(attention),
         runs=tuple(runs),
     )
+
+
+def state_path(output: Path, kind: str) -> Path:
+    """State file of the service or the poll on this host."""
+    return output / ".hesiod-watch" / f"{os.uname().nodename}-{kind}.json"
+
+
+def make_older(path: Path, days: float = 2) -> None:
+    """Make a state older, as if its process had stopped then; polls as if cron had made them."""
+    document = json.loads(path.read_text())
+    last = datetime.now(UTC) - timedelta(days=days)
+    times = [(last - timedelta(minutes=5 * number)).isoformat() for number in reversed(range(8))]
+    looks = times if document["kind"] == "poll" else []
+    document |= {"last_look": last.isoformat(), "looks": looks}
+    document["next_due"] = (last + timedelta(minutes=10)).isoformat()
+    path.write_text(json.dumps(document))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from notified_site import CELLS, LIBRARY, NotifiedSite, numbers
 from rt_server import RtServer
+from site_states import make_older, state_path
 
 pytestmark = pytest.mark.system
 
@@ -75,6 +76,38 @@ def test_a_missing_landing_area(site: NotifiedSite) -> None:
     assert messages(site) == ["attention quarantined", *lost, *lost]
 
 
+def test_a_service_that_stopped(site: NotifiedSite) -> None:
+    """A poll reports a stopped service, and that it looks again; it never counts itself as late."""
+    site.cell().write()
+    with site.service():
+        site.eventually(state_path(site.output, "service").exists, "the service writes its state")
+    site.run("poll")
+    assert messages(site) == []
+    make_older(state_path(site.output, "service"))
+    make_older(state_path(site.output, "poll"))
+    for _ in range(2):
+        site.run("poll", check=1)
+    assert messages(site) == ["attention watcher-stopped"]
+    with site.service():
+        site.eventually(lambda: len(messages(site)) == 2, "the service reports that it looks")
+    assert messages(site) == ["attention watcher-stopped", "attention-ended watcher-stopped"]
+
+
+def test_a_poll_that_stopped(site: NotifiedSite) -> None:
+    """The service reports a stopped poll, and the next poll ends that; a late start is no news."""
+    site.cell().write()
+    site.run("poll")
+    make_older(state_path(site.output, "poll"))
+    site.run("poll")
+    assert messages(site) == []
+    make_older(state_path(site.output, "poll"))
+    with site.service():
+        site.eventually(lambda: len(messages(site)) == 1, "the service reports the stopped poll")
+        site.run("poll")
+        site.eventually(lambda: len(messages(site)) == 2, "the end is reported")
+    assert messages(site) == ["attention watcher-stopped", "attention-ended watcher-stopped"]
+
+
 def test_an_upstream_that_does_not_answer(site: NotifiedSite) -> None:
     """An upstream is reported when it stops to answer, and when it answers again."""
     there = site.root / "there"
@@ -87,10 +120,10 @@ def test_an_upstream_that_does_not_answer(site: NotifiedSite) -> None:
     there.rename(site.root / "away")
     for _ in range(2):
         site.run("poll", check=1)
-    assert messages(site) == ["attention upstream-silent"]
+    assert messages(site) == ["attention upstream-refusing"]
     (site.root / "away").rename(there)
     site.run("poll", check=None)
-    assert messages(site) == ["attention upstream-silent", "attention-ended upstream-silent"]
+    assert messages(site) == ["attention upstream-refusing", "attention-ended upstream-refusing"]
 
 
 def test_the_service_reports_and_delivers(site: NotifiedSite, tracker: RtServer) -> None:

@@ -11,13 +11,13 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from site_states import make_older, state_path
 from sites import Site
 
 from hesiod_watch.cli.simulator import SimulatedCell
@@ -52,15 +52,8 @@ def state(site: Site, kind: str = "poll") -> dict[str, Any]:
     return document
 
 
-def age(site: Site, kind: str, days: float = 2) -> None:
-    """Make a state older, as if its process had stopped then; polls as if cron had made them."""
-    path = place(site) / f"{HOST}-{kind}.json"
-    document = json.loads(path.read_text())
-    last = datetime.now(UTC) - timedelta(days=days)
-    times = [(last - timedelta(minutes=5 * number)).isoformat() for number in reversed(range(8))]
-    document |= {"last_look": last.isoformat(), "looks": times if kind == "poll" else []}
-    document["next_due"] = (last + timedelta(minutes=10)).isoformat()
-    path.write_text(json.dumps(document))
+def age(site: Site, kind: str) -> None:
+    make_older(state_path(site.output, kind))
 
 
 def test_poll_writes_all_files(site: Site) -> None:
