@@ -82,16 +82,21 @@ def damaged(draw: st.DrawFn) -> bytes:
             st.binary(min_size=1, max_size=3),
         )
     )
-    kind = draw(st.sampled_from(["insert", "replace", "cut", "windows", "end", "newline"]))
+    kind = draw(
+        st.sampled_from(["insert", "replace", "cut", "windows", "end", "newline", "return"])
+    )
     if kind == "cut":
         return text[:place]
     if kind == "windows":
         return text.replace(b"\n", b"\r\n", draw(st.integers(1, 30)))
     if kind == "end":
         return text + draw(st.sampled_from([b"\n", b"\n\n\r\n", b"\n" * 9, b"x", b"@x\nA\n+\nI"]))
-    if kind == "newline":
+    if kind in ("newline", "return"):
         line = draw(st.integers(0, text.count(b"\n") - 1))
-        place = [number for number, byte in enumerate(text) if byte == 10][line] + 1
+        place = [number for number, byte in enumerate(text) if byte == 10][line]
+        if kind == "return":  # of one line only
+            return text[:place] + b"\r" + text[place:]
+        place += 1
     return text[:place] + other + text[place + (kind != "insert") :]
 
 
