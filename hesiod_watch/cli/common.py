@@ -48,8 +48,12 @@ def now() -> datetime:
 
 
 def all_runs(config: Config) -> list[Path]:
-    """Every run directory in the landing area. Raises TemporaryError if it cannot be read."""
-    return LandingArea(config.landing, config.batch).runs()
+    """Every run in the landing area, and every link in the place of one.
+
+    Raises TemporaryError if the landing area cannot be read.
+    """
+    landing = LandingArea(config.landing, config.batch)
+    return sorted([*landing.runs(), *landing.links()])
 
 
 def run_path(config: Config, text: str, *, short: bool = False) -> Path:

@@ -24,8 +24,15 @@ from hesiod_watch.core.attention import Attention
 from hesiod_watch.core.model import Snapshot
 from hesiod_watch.core.naming import display
 from hesiod_watch.rules.evidence import ago
-from hesiod_watch.rules.explain import Explanation, explain_cell, explain_run
+from hesiod_watch.rules.explain import (
+    Explanation,
+    explain_cell,
+    explain_run,
+    explain_unseen,
+    is_hidden,
+)
 from hesiod_watch.rules.plan import plan
+from hesiod_watch.rules.stages import find_cell
 from hesiod_watch.service.circumstances import run_circumstances
 
 
@@ -49,17 +56,30 @@ def call_explain(options: argparse.Namespace) -> int:
     def show(snapshot: Snapshot) -> Explanation:
         decision = plan(snapshot, policy, moment)
         around = run_circumstances(site, snapshot, config)
+        if (
+            options.cell
+            and is_hidden(snapshot, options.cell)
+            and not find_cell(snapshot, options.cell.strip("/"))
+        ):
+            return explain_run(
+                snapshot, decision, policy, moment, around, name=options.cell.strip("/")
+            )
         if options.cell:
             cell = cell_of(snapshot, options.cell, short=True)
             return explain_cell(snapshot, cell, decision, policy, moment, around)
         return explain_run(snapshot, decision, policy, moment, around)
 
-    explanation = show_run(config, run_path(config, options.run, short=True), show)
+    code = 0
+    if site.landing_problem:
+        subject = " ".join(filter(None, (options.run, options.cell)))
+        code, explanation = 75, explain_unseen(subject, site, moment)
+    else:
+        explanation = show_run(config, run_path(config, options.run, short=True), show)
     if options.json:
         print(json.dumps(asdict(explanation), indent=1))
     else:
         _print_explanation(explanation)
-    return 0
+    return code
 
 
 def _print_explanation(explanation: Explanation) -> None:

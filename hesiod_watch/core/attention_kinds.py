@@ -158,9 +158,15 @@ _RUNS = (
     AttentionKind(
         "unreadable",
         PERSON,
-        "a run, or a library in it, cannot be read by the user of hesiod-watch",
+        "a run, its `pipeline/` or a library in it cannot be read by the user of hesiod-watch",
         "{why}",
-        (Step("show owner and mode, and let the user of hesiod-watch read it", "ls -ld {path}"),),
+        (
+            Step(
+                "show what it is: it must be a directory that the user of hesiod-watch may read and"
+                " enter",
+                "ls -ld {path}",
+            ),
+        ),
     ),
     AttentionKind(
         "not-permitted",

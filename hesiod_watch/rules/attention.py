@@ -58,6 +58,8 @@ def concerning_cell(
 
 
 def _concerns(each: Attention, snapshot: Snapshot, cell: Cell) -> bool:
+    if not each.cell and cell.id.name in each.facts.get("name", ""):
+        return True  # a link in the place of the cell's directory, for example
     if each.cell or each.run not in ("", snapshot.run):
         return each.run == snapshot.run and each.cell == str(cell.id)
     stage = stage_of(cell)

@@ -1,8 +1,8 @@
 """Attention as events: one message when something begins to need a person, one when that is over.
 
 The key of a beginning is `attention.KIND.DIGEST.N`, and that of its end `attention-ended.` with the
-same rest. The digest stands for the cell, the name, the upstream and so on. N is one more than the
-number of its reported ends, so a thing that begins again is reported again. Another reason for the
+same rest. The digest stands for the cell, the name, the upstream and so on. N is one more than that of
+its last reported end, so a thing that begins again is reported again. Another reason for the
 same thing is nothing new.
 
 Kinds that had an event before this module existed keep it, and are in REPORTED_OTHERWISE.
@@ -138,10 +138,9 @@ def _what(each: Attention, *, of_site: bool) -> str:
 
 
 def _next_number(what: str, reported: Collection[str]) -> int:
-    number = 1
-    while f"{ATTENTION_ENDED}.{what}.{number}" in reported:
-        number += 1
-    return number
+    ended = re.compile(rf"{ATTENTION_ENDED}\.{re.escape(what)}\.([1-9][0-9]{{0,8}})")
+    numbers = (int(match[1]) for key in reported if (match := ended.fullmatch(key)))
+    return max(numbers, default=0) + 1
 
 
 def _is_unknown(cell: Cell) -> bool:

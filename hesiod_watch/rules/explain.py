@@ -57,10 +57,16 @@ def explain_run(
     policy: Policy,
     now: datetime,
     around: Circumstances = NOTHING_KNOWN,
+    *,
+    name: str = "",
 ) -> Explanation:
-    """Explain the status of a run. `now` has a time zone."""
+    """Explain the status of a run. `now` has a time zone.
+
+    `name` is a name in the run that is not worked on: what is wrong with it comes first.
+    """
     status, why = status_of(snapshot)
     found = (*_outside(snapshot, around, now), *attention(snapshot, around, policy, now))
+    found = tuple(sorted(found, key=lambda each: not _is_about(each, name)))
     stopped = [each for each in found if not each.cell and KINDS[each.kind].stops is Stops.WORK]
     first = next(iter([*(each for each in found if each.needs_person), *stopped]), None)
     evidence = [f"{snapshot.path}/pipeline: {'there' if snapshot.has_pipeline else 'not there'}"]
@@ -84,13 +90,43 @@ def explain_run(
     happens += _delivery_next(snapshot, now)
     can = [*_steps(found), *_run_can(snapshot)]
     return Explanation(
-        snapshot.run,
+        f"{snapshot.run} {name}".rstrip(),
         str(status),
         _first_sentence(first) if first else why,
         tuple(dict.fromkeys(evidence)),
         happens,
         tuple(dict.fromkeys(can)),
     )
+
+
+def is_hidden(snapshot: Snapshot, name: str) -> bool:
+    """Whether a cell of this name may be in the run, and what is wrong with the run hides it."""
+    return bool(snapshot.problem) or any(
+        entry.kind in _HIDING or name in entry.name or entry.name in name
+        for entry in snapshot.quarantined
+    )
+
+
+_HIDING = ("link", "unreadable", "wrong-level", "pooled")
+
+
+def explain_unseen(subject: str, around: Circumstances, now: datetime) -> Explanation:
+    """Explain a run that cannot be looked at because of something outside of it."""
+    found = attention_of_site(around, now)
+    return Explanation(
+        subject,
+        "unknown",
+        found[0].sentence,
+        tuple(each.sentence for each in found[1:]),
+        "nothing, until the cause is fixed; then it continues by itself",
+        tuple(_steps(found)),
+    )
+
+
+def _is_about(each: Attention, name: str) -> bool:
+    """Whether an entry is about a name in a run; about the whole run without a name."""
+    of = each.facts.get("name", "")
+    return bool(name and of) and (name in of or of in name)
 
 
 def _first_sentence(first: Attention) -> str:

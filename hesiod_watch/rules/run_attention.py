@@ -59,8 +59,9 @@ def _access(snapshot: Snapshot, around: Circumstances) -> Iterator[Attention]:
         )
     elif snapshot.problem:
         is_bug = snapshot.problem.startswith("cannot be shown")
+        path = _pipeline(snapshot) if snapshot.has_pipeline else snapshot.path
         yield KINDS["unreadable"].about(
-            snapshot.run, why=snapshot.problem, path=None if is_bug else snapshot.path
+            snapshot.run, why=snapshot.problem, path=None if is_bug else path
         )
     for denied in around.denied:
         cell = str(denied.cell or "")

@@ -9,6 +9,7 @@ directory name, so such cells would share their flags.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -17,6 +18,9 @@ from hesiod_watch.core.model import CellId, QuarantinedName
 
 _NOT_RUNS = frozenset({"lost+found"})
 _NOT_LIBRARIES = frozenset({"pipeline", "rundata"})
+_FILE_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,4}$")
+
+LINK = "a symbolic link; links are not followed"
 
 
 def may_be_run(name: str) -> bool:
@@ -27,6 +31,14 @@ def may_be_run(name: str) -> bool:
 def may_be_library(name: str) -> bool:
     """Whether a directory of a run is a library, perhaps with a quarantined name."""
     return not name.startswith(".") and name not in _NOT_LIBRARIES
+
+
+def may_link_to_directory(name: str) -> bool:
+    """Whether a link of this name may be meant as a directory: its name does not end like a file's.
+
+    Where a link leads is never examined: a dead mount there would stop all other work.
+    """
+    return _FILE_SUFFIX.search(name) is None
 
 
 @dataclass
@@ -49,6 +61,17 @@ class RunContents:
             return False
         self.cells.append(CellId(library, name))
         return True
+
+    def add_other(self, library: str, name: str, *, is_link: bool) -> None:
+        """Sort in something in the place of a cell that is no directory."""
+        if not naming.looks_like_cell(name) or not may_link_to_directory(name):
+            return
+        shown = naming.display(f"{library}/{name}")
+        if is_link:
+            self.quarantined.append(QuarantinedName(shown, LINK, "link"))
+        else:
+            why = "a file is in the place of a cell's directory"
+            self.quarantined.append(QuarantinedName(shown, why, "wrong-level"))
 
     def quarantine_twins(self) -> None:
         """Quarantine cells of one name, when all cells of the run are known; sort the others."""

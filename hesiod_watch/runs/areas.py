@@ -43,7 +43,11 @@ def landing_problem(landing: LandingArea, output: Path) -> str:
     """
     try:
         if (problem := landing.problem(0)) or any(landing.path.iterdir()):
+            if not problem:
+                landing.runs()  # a batch directory may be unreadable
             return problem
+    except TemporaryError as error:
+        return str(error)
     except OSError as error:
         return f"{landing.path} cannot be read: {error.strerror}"
     try:

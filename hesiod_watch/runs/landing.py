@@ -7,7 +7,8 @@
 it, so both see the same directories. Data directories are never entered.
 
 Refused here: symbolic links, hidden names and `lost+found`, at any level. `naming` decides whether
-a *name* may be processed. A quarantined run still gets its hints, so that people hear of it.
+a *name* may be processed. A quarantined run still gets its hints, so that people hear of it. So do
+links in the place of a run.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Literal
 from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.core.naming import display, parse_cell
 from hesiod_watch.core.text import number_of
-from hesiod_watch.rules.run_layout import may_be_library, may_be_run
+from hesiod_watch.rules.run_layout import may_be_library, may_be_run, may_link_to_directory
 from hesiod_watch.runs.minknow.layout import is_data_directory_name
 
 Batch = Literal["none", "year", "month"]
@@ -75,11 +76,7 @@ class LandingArea:
         level = LandingLevel.LANDING
         places = [str(self.path)]
         if self.batch != "none":
-            places = [
-                place
-                for place, below in self._followed(places[0], level)
-                if below is LandingLevel.BATCH
-            ]
+            places = self._batch_directories()
             level = LandingLevel.BATCH
         return sorted(
             run
@@ -87,6 +84,38 @@ class LandingArea:
             for run, below in self._followed(place, level)
             if below is LandingLevel.RUN
         )
+
+    def links(self) -> list[Path]:
+        """Symbolic links in the place of a run or of a batch directory, sorted.
+
+        They are reported and never followed. A link to a place in the landing area itself does not
+        count: what it leads to is found there. Raises `TemporaryError`.
+        """
+        level, found = LandingLevel.LANDING, list[Path]()
+        for place in [str(self.path), *self._batch_directories()]:
+            found += (
+                Path(place, name)
+                for name, is_link in _names(place)
+                if is_link
+                and self.below(level, name) is not None
+                and may_link_to_directory(name)
+                and not self._leads_inside(Path(place, name))
+            )
+            level = LandingLevel.BATCH
+        return sorted(found)
+
+    def _batch_directories(self) -> list[str]:
+        if self.batch == "none":
+            return []
+        return [place for place, _ in self._followed(str(self.path), LandingLevel.LANDING)]
+
+    def _leads_inside(self, link: Path) -> bool:
+        """Whether the text of a link names a place in the landing area; it is not followed."""
+        try:
+            target = os.path.normpath(link.parent / link.readlink())
+        except OSError:
+            return True  # it is missing by now
+        return Path(target).is_relative_to(self.path)
 
     def runs_beside(self) -> list[Path]:
         """Directories with cells that are runs by another setting of `batch`; sorted.
@@ -177,15 +206,23 @@ class LandingArea:
         return ""
 
     def _followed(self, place: str, level: LandingLevel) -> Iterator[tuple[str, LandingLevel]]:
-        try:
-            with os.scandir(place) as entries:
-                names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-        except OSError as error:
-            raise TemporaryError(_unreadable(Path(place), error)) from error
-        for name in names:
+        for name, is_link in _names(place):
             below = self.below(level, name)
-            if below is not None:
+            if below is not None and not is_link:
                 yield f"{place}/{name}", below
+
+
+def _names(place: str) -> list[tuple[str, bool]]:
+    """Names of the directories and of the links in a directory; whether each is a link."""
+    try:
+        with os.scandir(place) as entries:
+            return [
+                (entry.name, entry.is_symlink())
+                for entry in entries
+                if entry.is_symlink() or entry.is_dir(follow_symlinks=False)
+            ]
+    except OSError as error:
+        raise TemporaryError(_unreadable(Path(place), error)) from error
 
 
 def _has_cells(run: Path) -> bool:

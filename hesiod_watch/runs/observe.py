@@ -11,7 +11,7 @@ This module writes nothing and claims nothing. Bad names end up in `quarantined`
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,12 +35,13 @@ from hesiod_watch.core.results import DoneRecord, VerificationRecord
 from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.rules import completeness
 from hesiod_watch.rules.liveness import Judge, under_way
-from hesiod_watch.rules.run_layout import RunContents, may_be_library
+from hesiod_watch.rules.run_layout import LINK
 from hesiod_watch.rules.stages import stage_of
 from hesiod_watch.runs import flags, minknow
 from hesiod_watch.runs.cell_directories import find_late_data
 from hesiod_watch.runs.identities import find_listed_copy
 from hesiod_watch.runs.report_digest import read_report_digest
+from hesiod_watch.runs.run_directories import find_cells, is_link
 
 PROGRESS_FILE = ".progress.json"
 """In a cell's output while a worker processes it: the worker's progress."""
@@ -83,11 +84,13 @@ def observe(
     if why := naming.run_problem(run):
         return replace(snapshot, quarantined=(QuarantinedName(naming.display(run), why),))
     try:
-        found = _find_cells(run_dir)
+        found = find_cells(run_dir)
     except OSError as error:
         if listed_run and isinstance(error, FileNotFoundError):
             # a new run: it will be registered
             return replace(snapshot, cells=_with_upstream([], upstream_cells))
+        if isinstance(error, NotADirectoryError) and is_link(run_dir):
+            return replace(snapshot, quarantined=(QuarantinedName(run, LINK, "link"),))
         return replace(
             snapshot,
             has_pipeline=os.path.lexists(run_dir / "pipeline"),
@@ -211,34 +214,6 @@ class _CellContext:
     upstream_cells: frozenset[CellId]
     judge: Judge
     syncing: bool = False  # a sync of the run is running
-
-
-def _find_cells(run: OpenDirectory) -> RunContents:
-    """Cells of a run, and its other names. Raises OSError if the run itself cannot be listed."""
-    found = RunContents()
-    for library in filter(may_be_library, _directories(run)):
-        if why := naming.library_problem(library):
-            found.quarantined.append(QuarantinedName(naming.display(library), why))
-            continue
-        try:
-            names = list(_directories(run.open(library)))
-        except OSError as error:
-            why = f"cannot be read: {error.strerror}"
-            found.quarantined.append(QuarantinedName(library, why, "unreadable"))
-            continue
-        cells = sum(found.add(library, name) for name in names)
-        if not cells and (why := minknow.pooled(run, library)):
-            found.quarantined.append(QuarantinedName(library, why, "pooled"))
-    found.quarantine_twins()
-    return found
-
-
-def _directories(parent: OpenDirectory) -> Iterator[str]:
-    """Names of the real directories in a directory, without links and hidden names."""
-    with os.scandir(parent.descriptor) as entries:
-        for entry in entries:
-            if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
-                yield entry.name
 
 
 def _cell(

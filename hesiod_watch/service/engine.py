@@ -123,13 +123,15 @@ class Engine:
             logger.warning("landing area not readable", extra=fields(why=error))
 
     def queue_runs(self, least: int, rest: float = 0.0) -> None:
-        """Look at every run that is not settled, and at a share of the others.
+        """Look at every run that is not settled, at a share of the others, and at links.
 
         Raises TemporaryError if the landing area cannot be read.
         """
         now = self.reconciler.clock().timestamp()
         for run in self.settled_runs.due(self.landing.paths(), now, least=least, rest=rest):
             self.queue.add(Path(run))
+        for link in self.landing.links():
+            self.queue.add(link)
 
     def load_settled_runs(self) -> None:
         """Take over what an earlier process has recorded about runs that are unchanged."""
@@ -147,7 +149,7 @@ class Engine:
             if run_dir == self.site:
                 return self._look_at_site()
             listed_run = self._listed_runs.get(run_dir)
-            if not listed_run and not run_dir.is_dir():
+            if not listed_run and not run_dir.is_symlink() and not run_dir.is_dir():
                 self.settled_runs.forget(run_dir)
                 self._open.discard(run_dir)
                 self.reconciler.forget(run_dir)

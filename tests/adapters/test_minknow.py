@@ -17,7 +17,12 @@ from younger_files import make_younger
 from hesiod_watch.core.cell_contents import DataKind, Verdict
 from hesiod_watch.rules.completeness import judge
 from hesiod_watch.runs import minknow
-from hesiod_watch.runs.minknow import changed_after_summary, data_files, pooled, read_contents
+from hesiod_watch.runs.minknow import (
+    changed_after_summary,
+    data_files,
+    find_misplaced,
+    read_contents,
+)
 
 FASTQ, FAST5, POD5, BAM = DataKind.FASTQ, DataKind.FAST5, DataKind.POD5, DataKind.BAM
 
@@ -271,7 +276,9 @@ def test_pooled_data_are_described(cell: Make, tmp_path: Path) -> None:
     (library / "pod5" / "x_aaaaaaaa_0.pod5").touch()
     (library / "final_summary_x.txt").write_text(summary_text(A, fastq=2, pod5=1))
     (library / "final_summary_y.txt").write_text(summary_text(B, fastq=2)[:-30])
-    assert pooled(opened(library.parent), library.name) == (
+    (found,) = find_misplaced(opened(library.parent), library.name, ["fastq_pass", "pod5"])
+    assert found.kind == "pooled"
+    assert found.why == (
         "sampleA holds data without a cell directory (MinKNOW data pooling): 3 acquisitions,"
         " without an id 1 FASTQ (no final_summary),"
         " aaaaaaaa 1 of 2 FASTQ and 1 of 1 POD5,"
@@ -305,6 +312,6 @@ def test_data_a_level_too_high_are_reported(
     """Data directly in a run or library are reported as not processed; other libraries are not."""
     (tmp_path / made).parent.mkdir(parents=True)
     (tmp_path / made).touch()
-    answer = pooled(opened(tmp_path), asked)
+    answer = "".join(each.why for each in find_misplaced(opened(tmp_path), asked, []))
     assert answer.startswith(says)
     assert bool(answer) is bool(says)

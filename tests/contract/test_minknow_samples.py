@@ -131,15 +131,17 @@ def test_every_cell_of_the_trees_is_found_and_expected() -> None:
 
 def test_pooled_data_are_reported() -> None:
     """Only the library with two acquisitions and no cell directories is reported as pooled."""
-    assert minknow.pooled(opened(TREES / "assembled_pooled" / "exp_pooled"), "sampleA") == (
+    run = opened(TREES / "assembled_pooled" / "exp_pooled")
+    (found,) = minknow.find_misplaced(run, "sampleA", ["fastq_pass"])
+    assert found.kind == "pooled"
+    assert found.why == (
         "sampleA holds data without a cell directory (MinKNOW data pooling):"
         " 2 acquisitions, aaaaaaaa 1 of 1 FASTQ, bbbbbbbb 1 of 1 FASTQ; "
         "hesiod-watch does not process pooled data"
     )
-    assert {
-        minknow.pooled(opened((TREES / cell).parents[1]), (TREES / cell).parent.name)
-        for cell in CELLS
-    } == {""}
+    for cell in CELLS:
+        run, library = opened((TREES / cell).parents[1]), (TREES / cell).parent.name
+        assert not list(minknow.find_misplaced(run, library, []))
 
 
 def test_missing_and_surplus_files_are_counted() -> None:

@@ -17,5 +17,5 @@ from hesiod_watch.runs.minknow.contents import (
     read_summaries,
 )
 from hesiod_watch.runs.minknow.layout import DataFile, data_files, holds_data
-from hesiod_watch.runs.minknow.pooling import pooled
+from hesiod_watch.runs.minknow.pooling import find_misplaced
 from hesiod_watch.runs.minknow.summary import facts, parse_summary

@@ -1,15 +1,19 @@
-"""Data pooling: a MinKNOW setting that puts data into `{run}/{sample}/`, without a cell.
+"""Misplaced data: pooled data, cells at a wrong level, and data without a cell.
 
-Several flow cells may then share that directory. hesiod-watch does not process such data and does
-not guess: it reports what the directory contains.
+Data pooling is a MinKNOW setting that puts data into `{run}/{sample}/`, without a cell. Several
+flow cells may then share that directory. hesiod-watch does not process such data and does not
+guess: it reports what the directory contains, and where a cell is that it does not find.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from hesiod_watch.core.cell_contents import DataKind
+from hesiod_watch.core.model import QuarantinedName
 from hesiod_watch.core.naming import display, is_final_summary, parse_cell
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host.files import OpenDirectory
@@ -23,31 +27,68 @@ from hesiod_watch.runs.minknow.layout import (
     is_data_directory_name,
 )
 
-_NOT_PROCESSED = "hesiod-watch does not process"
+DEEPEST = 2
+"""Levels below the level of cells in which cells are looked for."""
+MOST_DIRECTORIES = 100
+"""Directories that are listed to find them."""
 
 
-def pooled(run: OpenDirectory, library: str) -> str:
-    """Sentence about a library directory with data outside a cell directory; "" if none.
+def find_misplaced(
+    run: OpenDirectory, library: str, names: Sequence[str]
+) -> Iterator[QuarantinedName]:
+    """Yield what is in the place of a library and has data at a level where no cells are.
 
-    Lists the directory once, and reads more only if it contains such data. Never raises.
+    `names` are the directories in it, none of which is a cell. Lists each directory once, and reads
+    more only if it contains such data. Never raises.
     """
     name, library_dir = display(library), run.open(library)
+    belongs = "cells belong at RUN/LIBRARY/CELL"
     try:
         if _is_data_directory(run, library):
-            where = f"{name} is in the run itself, without library and cell directories"
-            return f"{where}; {_NOT_PROCESSED} such data"
-        if not _holds_data(library_dir):
-            return ""
-        if parse_cell(library):
-            where = f"{name} is a cell's directory without a library above it"
-            return f"{where}; {_NOT_PROCESSED} such data"
-        acquisitions = _acquisitions(library_dir)
+            why = f"{name} is in the run itself, without library and cell directories"
+            yield QuarantinedName(library, f"{why}; {belongs}", "wrong-level")
+        elif parse_cell(library):
+            why = f"{name} is a cell's directory without a library above it; {belongs}"
+            yield QuarantinedName(library, why, "wrong-level")
+        elif _holds_data(library_dir):
+            yield QuarantinedName(library, _pooled(name, library_dir), "pooled")
+        elif deep := _find_deep_cell(library_dir, names):
+            why = f"{display(f'{library}/{deep}')} is a cell's directory too deep in the run"
+            yield QuarantinedName(library, f"{why}; {belongs}", "wrong-level")
     except OSError as error:
-        return f"{name} cannot be read: {error.strerror}"
+        yield QuarantinedName(library, f"{name} cannot be read: {error.strerror}", "unreadable")
+
+
+def _find_deep_cell(library: OpenDirectory, names: Sequence[str]) -> str:
+    """Path of a cell below the level of cells, relative to the library; "" if none is found."""
+    pending = list(names[:MOST_DIRECTORIES])
+    for path in pending:
+        with suppress(OSError), library.open(*path.split("/")) as opened:
+            for name in _directories(opened):
+                if parse_cell(name):
+                    return f"{path}/{name}"
+                if path.count("/") < DEEPEST and len(pending) < MOST_DIRECTORIES:
+                    pending.append(f"{path}/{name}")
+    return ""
+
+
+def _directories(parent: OpenDirectory) -> list[str]:
+    with os.scandir(parent.descriptor) as entries:
+        return [
+            entry.name
+            for entry in entries
+            if not entry.name.startswith(".")
+            and not is_data_directory_name(entry.name)
+            and entry.is_dir(follow_symlinks=False)
+        ]
+
+
+def _pooled(name: str, library_dir: OpenDirectory) -> str:
+    acquisitions = _acquisitions(library_dir)
     where = f"{name} holds data without a cell directory (MinKNOW data pooling)"
     if acquisitions:
         where += f": {number_of(len(acquisitions), 'acquisition')}, {', '.join(acquisitions)}"
-    return f"{where}; {_NOT_PROCESSED} pooled data"
+    return f"{where}; hesiod-watch does not process pooled data"
 
 
 def _is_data_directory(run: OpenDirectory, name: str) -> bool:
