@@ -1,8 +1,8 @@
 """Attention as events: one message when something begins to need a person, one when that is over.
 
 The key of a beginning is `attention.KIND.DIGEST.N`, and that of its end `attention-ended.` with the
-same rest. The digest stands for the cell, the name, the upstream and so on. N is one more than that of
-its last reported end, so a thing that begins again is reported again. Another reason for the
+same rest. The digest stands for the cell, the name, the upstream and so on. N is one more than that
+of its last reported end, so a thing that begins again is reported again. Another reason for the
 same thing is nothing new.
 
 Kinds that had an event before this module existed keep it, and are in REPORTED_OTHERWISE.

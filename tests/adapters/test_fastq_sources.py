@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from output_writing import write_outputs
 
-from hesiod_watch.core.errors import BadSource, PermanentError, TemporaryError
+from hesiod_watch.core.errors import BadSource, NoSpace, PermanentError, TemporaryError
 from hesiod_watch.core.system_errors import translate
 from hesiod_watch.fastq.model import Output, Settings, Tally
 from hesiod_watch.fastq.records import RecordReader
@@ -234,7 +234,7 @@ def test_a_source_that_vanished(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("ENOSPC", TemporaryError), ("EDQUOT", TemporaryError), ("EROFS", PermanentError),
+    [("ENOSPC", NoSpace), ("EDQUOT", NoSpace), ("EROFS", PermanentError),
      ("ESTALE", TemporaryError), ("EIO", PermanentError), ("EACCES", PermanentError)],
 )  # fmt: skip
 def test_errors_of_the_system(name: str, kind: type[Exception]) -> None:
