@@ -50,7 +50,7 @@ def find_cells(run: OpenDirectory) -> RunContents:
 
 
 class _Entry(Enum):
-    """What a name in a directory is."""
+    """Type of an entry of a directory."""
 
     DIRECTORY = "directory"
     LINK = "link"
