@@ -109,7 +109,10 @@ _WHOLE_SITE = (
         PERSON,
         "the place of a backup is missing or is not the backup, so nothing is copied to it",
         "the backup {backup} is missing: {why}",
-        (Step("bring the file system of the backup {backup} back, then", "hesiod-watch doctor"),),
+        (
+            Step("bring the file system of the backup {backup} back, then", "hesiod-watch doctor"),
+            Step("if it is mounted, and new", "hesiod-watch backup-init {backup}"),
+        ),
         Stops.NOTHING,
     ),
     AttentionKind(

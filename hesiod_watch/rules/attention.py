@@ -64,7 +64,7 @@ def _concerns(each: Attention, snapshot: Snapshot, cell: Cell) -> bool:
         return each.run == snapshot.run and each.cell == str(cell.id)
     stage = stage_of(cell)
     if stage in FINISHED:
-        return False
+        return stage is Stage.PROCESSED and each.kind == "results-moved"
     stops = KINDS[each.kind].stops
     waits = stage in (Stage.NEW, Stage.PENDING, Stage.INCOMPLETE)
     if each.kind.startswith("upstream-") and not _from(each, snapshot):

@@ -19,6 +19,7 @@ from hesiod_watch.core.ownership import Wait
 from hesiod_watch.host import process
 from hesiod_watch.host.locks import locks_missing
 from hesiod_watch.host.slots import WorkerSlots
+from hesiod_watch.remote.backup.local_files import marker_problem
 from hesiod_watch.rules.attempt_pauses import is_orphan
 from hesiod_watch.rules.run_types import type_of_name
 from hesiod_watch.rules.stages import FINISHED, at, stage_of
@@ -50,9 +51,17 @@ def site_circumstances(config: Config, *, own: str = "") -> Circumstances:
         upstreams=upstreams,
         refused=refused,
         watchers=watchers,
+        backups=dict(_missing_backups(config)),
         state_directory=place,
         effects=config_effects(config),
     )
+
+
+def _missing_backups(config: Config) -> Iterator[tuple[str, str]]:
+    """Mounted backups without their marker. The work itself finds out about those behind ssh."""
+    for backup in config.backups:
+        if not backup.place.over_ssh and (why := marker_problem(Path(backup.place.path))):
+            yield backup.name, why
 
 
 def config_effects(config: Config) -> ConfigEffects:

@@ -47,6 +47,16 @@ LONGEST_TURN = 60.0
 Also the shortest time between two writes because of a change.
 """
 REPORT = "report.html"
+SAID_BY_POLL = frozenset(
+    {
+        "landing-missing",
+        "output-missing",
+        "locks-unusable",
+        "upstream-silent",
+        "upstream-refusing",
+    }
+)
+"""Kinds that a poll finds out itself, and says in its own words."""
 
 
 def summary_of(snapshot: Snapshot, output: Path) -> RunSummary:
@@ -149,13 +159,17 @@ class StateWriter:
             self.write(page=False)
 
     def end(self, *, done: bool) -> tuple[Attention, ...]:
-        """Write at the end of a poll; returns what it found about other processes that watch."""
+        """Write at the end of a poll; returns what the whole site needs of a person.
+
+        The poll itself says what it was refused: by an upstream, by the areas, by the locks.
+        """
         self.write()
         if done:
             self._pinger.ping()
         self.close()
-        kinds = ("no-watcher", "watcher-stopped", "config-changed")
-        return tuple(each for each in self._reported if each.kind in kinds)
+        return tuple(
+            each for each in self._reported if each.needs_person and each.kind not in SAID_BY_POLL
+        )
 
     def close(self) -> None:
         """Wait, in a poll, for the page and the ping that are under way."""

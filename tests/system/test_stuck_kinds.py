@@ -162,3 +162,51 @@ def test_landing_missing_is_explained(site: Site, capsys: pytest.CaptureFixture[
     assert code == 75
     assert f"{RUN} {CELL} is unknown: the landing area {site.landing} does not exist." in text
     assert f"ls {site.landing}" in text
+
+
+def unmounted_backup(site: Site) -> str:
+    return f"backups: {{second: {{location: {site.root / 'backup'}}}}}\n"
+
+
+def other_batch(site: Site) -> str:
+    return "batch: year\n"
+
+
+def no_upstreams(site: Site) -> str:
+    return "upstreams: {}\n"
+
+
+@pytest.mark.parametrize(
+    ("configured", "kind"),
+    [
+        (unmounted_backup, "backup-missing"),
+        (other_batch, "beside-batch"),
+        (no_upstreams, "no-upstreams"),
+    ],
+)
+def test_trouble_of_the_site_is_reported(
+    site: Site, capsys: pytest.CaptureFixture[str], configured: Callable[[Site], str], kind: str
+) -> None:
+    """What concerns no single run is in `status --attention`, and `poll` ends with 1 for it."""
+    (site.landing / RUN / LIBRARY / CELL).mkdir(parents=True)
+    site.configure(processing="executor: inline", more=configured(site))
+    code, text = ask(capsys, site, "status", "--attention", "--json")
+    assert (code, [each["kind"] for each in json.loads(text)["attention"]]) == (1, [kind])
+    assert ask(capsys, site, "poll")[0] == 1
+
+
+def test_results_that_are_missing_come_first(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`explain` of a processed cell says first that its results are not where they were."""
+    site.configure(processing="executor: inline")
+    land(site)
+    (site.landing / RUN / "pipeline").mkdir()
+    (site.landing / RUN / "pipeline" / f"{CELL}.done").touch()
+    (site.landing / RUN / "pipeline" / "upstream").write_text("LOCAL\n")
+    (site.landing / RUN / "pipeline" / "output").symlink_to(site.output / RUN)
+    (site.output / "other").mkdir()
+    (site.output / ".hesiod-watch").mkdir()
+    (site.output / ".hesiod-watch" / "output").touch()
+    first = ask(capsys, site, "explain", RUN, CELL)[1].splitlines()[0]
+    assert f"{site.output / RUN}, which does not exist" in first

@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from hesiod_watch.core.naming import display
 from hesiod_watch.host import process
-from hesiod_watch.remote.backup.queries import device_name
+from hesiod_watch.remote.backup.queries import MARKER, device_name
 
 
 def device_of(path: Path) -> str:
@@ -17,6 +18,25 @@ def device_of(path: Path) -> str:
     """
     number, owner = path.stat().st_dev, process.this_owner("backup", "inline")
     return device_name(owner.boot_id, owner.machine_id, str(number), _source(number))
+
+
+def marker_problem(place: Path) -> str:
+    """Reason why a local directory is no backup: its marker is missing; "" if it has one.
+
+    Reads no file. A directory that this user may not enter is not a reason: another user may.
+    """
+    shown = display(str(place))
+    try:
+        (place / MARKER).stat()
+    except FileNotFoundError:
+        if place.is_dir():
+            return f"{MARKER} is not in {shown}: is its file system mounted?"
+        return f"{shown} does not exist"
+    except PermissionError:
+        return ""
+    except OSError as error:
+        return f"{shown} cannot be read: {error.strerror}"
+    return ""
 
 
 def _source(number: int) -> str:
