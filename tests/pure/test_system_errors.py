@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch.core.errors import BadSource, HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.errors import BadSource, HesiodError, NoSpace, PermanentError, TemporaryError
 from hesiod_watch.core.system_errors import NotRegularFile, translate, translated
 
 SPACE = "a person frees space, and the work continues"
@@ -19,11 +19,11 @@ LINK = "a name is not what it should be, until a person repairs it"
 DISK = "data may be lost; a person examines the disk before anything is written again"
 WAY = "a person removes the thing of this name"
 
-WAIT, PERSON = TemporaryError, PermanentError
+WAIT, FULL, PERSON = TemporaryError, NoSpace, PermanentError
 DECISIONS: list[tuple[int, type[HesiodError], type[HesiodError], str]] = [
     # error, for a source or a flag, for our own results, reason
-    (errno.ENOSPC, WAIT, WAIT, SPACE),
-    (errno.EDQUOT, WAIT, WAIT, SPACE),
+    (errno.ENOSPC, FULL, FULL, SPACE),
+    (errno.EDQUOT, FULL, FULL, SPACE),
     (errno.ESTALE, WAIT, WAIT, MOUNT),
     (errno.ENOENT, WAIT, WAIT, MOUNT),
     (errno.ENOTCONN, WAIT, WAIT, MOUNT),
