@@ -17,7 +17,7 @@ from hesiod_watch.actions import process as process_action
 from hesiod_watch.cli.simulator import SimulatedCell
 from hesiod_watch.config import Config
 from hesiod_watch.core.model import CellId
-from hesiod_watch.core.ownership import Progress
+from hesiod_watch.core.ownership import Progress, Wait
 from hesiod_watch.host import process
 from hesiod_watch.runs import flags
 
@@ -40,7 +40,7 @@ class Shared:
         self.run_dir = self.config.landing / RUN
         self.pipeline = self.run_dir / "pipeline"
         self.output = self.config.output / RUN / CELL.library / CELL.name
-        self.notes: list[str] = []
+        self.said: list[Progress] = []
         for action in ("new-run", "ingest", "synced"):
             actions.perform(self.job(action))
         owner = process.this_owner("ingest", "test")
@@ -54,7 +54,7 @@ class Shared:
         return Job(action, self.run_dir, self.config, owner, CELL, on_progress=self.say)
 
     def say(self, progress: Progress) -> None:
-        self.notes.append(progress.note)
+        self.said.append(progress)
 
     def process(self) -> None:
         job = self.job("process")
@@ -96,7 +96,7 @@ def test_progress_on_another_host_is_waited_for(shared: Shared) -> None:
     assert not any(done_early)
     assert shared.is_done()
     assert "not waiting any longer" not in shared.log()
-    (note,) = {note for note in shared.notes if "ingest attempt under way" in note}
+    (note,) = {each.note for each in shared.said if each.phase == Wait.FOR_INGEST}
     assert "on elsewhere: another host" in note
 
 
@@ -105,7 +105,7 @@ def test_silence_of_another_host_ends_the_wait(shared: Shared) -> None:
     shared.process()
     assert shared.is_done()
     assert "not waiting any longer for an attempt to ingest" in shared.log()
-    assert any("on elsewhere: another host" in note for note in shared.notes)
+    assert any("on elsewhere: another host" in each.note for each in shared.said)
 
 
 def test_a_host_that_went_down_long_ago_causes_no_wait(

@@ -76,17 +76,18 @@ def ingest_files(cell_output: Path) -> dict[str, tuple[int, int]]:
 
 
 def remove_if_done(job: Job) -> None:
-    """Remove the growing outputs that have no writer any more, if the cell was processed.
+    """Remove the growing outputs, if the cell was processed: nothing reads them any more.
 
-    Every attempt calls this at its end: one that was overtaken may have made them again.
+    Every attempt and `verify` call this at their end, because an attempt that was overtaken may
+    have made them again and may have been killed. One that still writes them was overtaken, too: it
+    ends with an error that is not recorded.
     """
     cell = job.the_cell
     with suppress(HesiodError, OSError):
         if not job.pipeline.has(flags.done(cell.stem)):
             return
         for directory in _directories(job.output / cell.library / cell.name):
-            if _is_abandoned(directory, job.owner, job.judge)[0]:
-                shutil.rmtree(directory, ignore_errors=True)
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def forget(cell_output: Path) -> None:
