@@ -1,4 +1,4 @@
-"""`check`: one line for Nagios, Icinga and other monitoring, from the state files alone."""
+"""`check`: one line for Nagios, Icinga and other monitoring, from the state files."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from hesiod_watch.cli import CommandParser
-from hesiod_watch.config import load
+from hesiod_watch.config import Config, load
 from hesiod_watch.config.reading import duration
 from hesiod_watch.core.errors import HesiodError
 from hesiod_watch.core.naming import display
 from hesiod_watch.rules.site_check import CheckCode, CheckResult, check_site
+from hesiod_watch.runs.areas import OutputArea, landing_problem
+from hesiod_watch.runs.landing import LandingArea
 from hesiod_watch.runs.state_files import state_directory
 from hesiod_watch.service.heartbeats import heartbeat, known_states
 
@@ -61,7 +63,24 @@ def _check(options: argparse.Namespace) -> CheckResult:
             f"{display(str(state_directory(config.output)))} cannot be read: {error.strerror}",
         )
     watchers = [heartbeat(state, config, now)[0] for state in states]
-    return check_site(states, watchers, now, options.max_age)
+    blocked = "" if states else _why_nothing_is_written(config)
+    return check_site(states, watchers, now, options.max_age, blocked)
+
+
+def _why_nothing_is_written(config: Config) -> str:
+    """Why a process that looks writes no state; "" if it would."""
+    landing = LandingArea(config.landing, config.batch)
+    area = OutputArea(config.output, landing)
+    if problem := landing_problem(landing, config.output) or area.problem():
+        return problem
+    if config.processing.executor == "dry-run":
+        return "`processing.executor` is dry-run, so nothing is written"
+    if not area.marked() and not landing.runs():
+        return (
+            f"there is no run in the landing area {display(str(landing.path))} yet; with the first"
+            " one, the service or a poll marks the output area and writes its state"
+        )
+    return ""
 
 
 def _span(text: str) -> timedelta:

@@ -50,11 +50,15 @@ def check_site(
     watchers: Iterable[Heartbeat],
     now: datetime,
     max_age: timedelta | None = None,
+    blocked: str = "",
 ) -> CheckResult:
-    """Judge the state files of a site; `max_age`: greatest age of the last look, if given."""
+    """Judge the state files of a site; `max_age`: greatest age of the last look, if given.
+
+    `blocked`: why no state can be written, if there is none.
+    """
     if not states:
-        words = "no process has written its state: neither the service nor a poll has looked yet,"
-        return CheckResult(CheckCode.UNKNOWN, f"{words} or the output area is not mounted")
+        why = blocked or "neither the service nor a poll has looked at all runs yet"
+        return CheckResult(CheckCode.UNKNOWN, f"no process has written its state: {why}")
     newest = max(states, key=lambda state: state.last_look)
     age = max(timedelta(0), now - newest.last_look)
     stopped = list(attention_of_watchers(watchers, now))

@@ -90,7 +90,7 @@ class OutputArea:
             if not stat.S_ISDIR(found.st_mode):
                 return f"the output directory {self} is not a directory"
             identity = found.st_dev, found.st_ino
-            if self._marked():
+            if self.marked():
                 self._verified = identity
                 return ""
         except FileNotFoundError:
@@ -127,7 +127,8 @@ class OutputArea:
             f"mkdir -p {quoted(str(place))} && touch {quoted(str(place / MARKER))}"
         )
 
-    def _marked(self) -> bool:
+    def marked(self) -> bool:
+        """Whether the area has its marker."""
         try:
             found = (self.path / MARKER_DIRECTORY / MARKER).lstat()
         except (FileNotFoundError, NotADirectoryError):

@@ -118,9 +118,26 @@ def test_nothing_is_written_below_an_unmounted_output(site: Site) -> None:
     (site.output / ".hesiod-watch").mkdir()
     assert not write_state_files(site.output, {"index.html": b""})
     assert list((site.output / ".hesiod-watch").iterdir()) == []
-    assert site.run("check", check=3).stdout.startswith("HESIOD-WATCH UNKNOWN")
+    shown = site.run("check", check=3).stdout
+    assert shown.startswith("HESIOD-WATCH UNKNOWN")
+    assert "has no marker .hesiod-watch/output" in shown
     shutil.rmtree(site.output)
-    assert site.run("check", check=3).stdout.startswith("HESIOD-WATCH UNKNOWN")
+    shown = site.run("check", check=3).stdout
+    assert shown.startswith("HESIOD-WATCH UNKNOWN")
+    assert "does not exist: is its file system mounted?" in shown
+
+
+def test_check_says_why_a_new_site_has_no_state(site: Site) -> None:
+    """Without a run nothing is written, and `check` says so, and when no process has looked."""
+    site.run("poll")
+    assert list(site.output.iterdir()) == []
+    shown = site.run("check", check=3).stdout
+    assert f"there is no run in the landing area {site.landing} yet" in shown
+    assert len(shown.splitlines()) == 1
+    land(site)
+    assert "neither the service nor a poll has looked" in site.run("check", check=3).stdout
+    site.run("poll")
+    assert site.run("check").stdout.startswith("HESIOD-WATCH OK")
 
 
 def test_landing_missing_is_in_the_files(site: Site) -> None:
