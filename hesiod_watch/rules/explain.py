@@ -31,6 +31,7 @@ from hesiod_watch.rules.evidence import (
     message_evidence,
     type_evidence,
 )
+from hesiod_watch.rules.heartbeat import attention_of_watchers
 from hesiod_watch.rules.run_types import type_of
 from hesiod_watch.rules.settling import settling_words
 from hesiod_watch.rules.stages import stage_of, status_of, why_stage
@@ -74,6 +75,7 @@ def explain_run(
         evidence.insert(0, f"its status is {status}: {why}")
     evidence += [f"{each.cell}: {each.sentence}" for each in found if each.cell]
     evidence += [each.sentence for each in found if not each.cell and each is not first]
+    evidence += _watchers(around, now, found)
     if snapshot.upstream is not None:
         evidence.append(f"comes from: {snapshot.upstream}")
     if snapshot.output is not None:
@@ -143,6 +145,15 @@ def _outside(snapshot: Snapshot, around: Circumstances, now: datetime) -> tuple[
     )
 
 
+def _watchers(
+    around: Circumstances, now: datetime, found: Iterable[Attention]
+) -> tuple[str, ...]:
+    """Return what is wrong with the processes that look, if `found` does not say it."""
+    said = {each.sentence for each in found}
+    wrong = attention_of_watchers(around.watchers, now)
+    return tuple(each.sentence for each in wrong if each.sentence not in said)
+
+
 def _steps(found: Iterable[Attention]) -> list[str]:
     steps = list(dict.fromkeys(str(step) for each in found for step in each.steps))
     if len(steps) <= MOST_STEPS:
@@ -173,6 +184,7 @@ def explain_cell(
         (
             *state,
             *(each.sentence for each in found[1:]),
+            *_watchers(around, now, found),
             *cell_evidence(cell, now),
             *copy_evidence(snapshot, cell, now),
         ),
@@ -191,6 +203,8 @@ def _next(decision: Decision, cell: CellId | None, found: Iterable[Attention]) -
     for each in found:
         if each.kind in _REFUSING and (cell or not each.cell):
             when = "as soon as the cause is fixed"
+        elif each.kind == "no-watcher":
+            when = "as soon as a process looks again"
         elif each.kind == "waiting-for-worker":
             when = "as soon as a worker is free"
     return f"{when}: {names} ({actions[0].reason})"

@@ -221,6 +221,28 @@ def test_explain_names_the_missing_watcher(site: Site) -> None:
     age(site, "poll")
     first = site.run("explain", RUN, other.cell).stdout.splitlines()[0]
     assert "no process has looked at the landing area for 2 days" in first
+    assert "Next: as soon as a process looks again" in site.run("explain", RUN, other.cell).stdout
+    document = json.loads(site.run("explain", RUN, other.cell, "--json").stdout)
+    assert document["why"].startswith("no process has looked at the landing area for 2 days")
+    assert any("hesiod-watch poll" in step for step in document["you_can"])
+
+
+def test_explain_has_the_stopped_processes_in_its_evidence(site: Site) -> None:
+    """A process that has stopped is evidence also where it blocks nothing, in text and JSON."""
+    land(site)
+    site.run("poll")
+    age(site, "poll")
+    for about in ((RUN,), (RUN, CELL)):
+        document = json.loads(site.run("explain", *about, "--json").stdout)
+        said = [document["why"], *document["evidence"]]
+        assert any("no process has looked at the landing area for 2 days" in each for each in said)
+        assert sum("no process has looked" in each for each in said) == 1
+    with site.service():
+        site.eventually(
+            (place(site) / f"{HOST}-service.json").exists, "the service writes its state"
+        )
+        said = json.loads(site.run("explain", RUN, CELL, "--json").stdout)["evidence"]
+        assert any(f"the poll on {HOST} has not looked" in each for each in said)
 
 
 def test_service_reports_a_stopped_poll(site: Site) -> None:
