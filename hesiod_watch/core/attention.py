@@ -12,7 +12,7 @@ quoted for a shell. The steps of a kind are in the order in which a person tries
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from string import Formatter
@@ -104,6 +104,28 @@ class Attention:
             "sentence": self.sentence,
             "steps": [str(step) for step in self.steps],
         }
+
+
+READ = (
+    Step("if the user {user} owns it, let the user read it", "chmod -R u+rX {place}"),
+    Step("otherwise, as root, let the user {user} read it", "setfacl -R -m u:{user}:rX {place}"),
+)
+WRITE = (
+    Step("if the user {user} owns it, let the user write it", "chmod u+rwx {place}"),
+    Step("otherwise, as root, let the user {user} write it", "setfacl -m u:{user}:rwx {place}"),
+)
+_AFTER = "after fixing the cause"
+
+
+def with_rights(found: Attention, rights: tuple[Step, ...], user: str, place: str) -> Attention:
+    """Return an entry whose steps give the missing right; what is done after that is kept."""
+    shown = {"user": display(user), "place": display(place)}
+    as_words = {"user": quoted(user), "place": quoted(place)}
+    grant = (
+        Step(step.words.format_map(shown), step.command.format_map(as_words)) for step in rights
+    )
+    after = (step for step in found.steps if step.words.startswith(_AFTER))
+    return replace(found, steps=(*grant, *after))
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,8 @@ class Circumstances:
     landing: Path | None = None
     landing_problem: str = ""  # why it cannot be the landing area
     output: Path | None = None
+    output_denied: str = ""  # why the user that works here may not write there
+    user: str = ""  # user that works here: its rights count
     output_problem: str = ""  # why it cannot be the output area
     output_marker: Path | None = None  # marker to make if an empty output area is meant
     locks: tuple[str, ...] = ()  # why no lock can be taken

@@ -167,6 +167,7 @@ class Snapshot:
     path: Path
     has_pipeline: bool
     upstream: str | None = None  # text of pipeline/upstream
+    upstream_problem: str = ""  # why the file, which is there, does not say it
     output: Path | None = None  # target of pipeline/output, if it is below the output root
     output_problem: str = ""  # why `output` is None, or why writing there is impossible
     output_foreign: bool = False  # pipeline/output leads to the directory of another run

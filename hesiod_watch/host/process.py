@@ -214,7 +214,13 @@ def _first_line(path: Path) -> str:
 
 def user_name() -> str:
     """Name of the user of this process."""
+    name = account(os.geteuid())
+    return f"uid {name}" if name.isdecimal() else name
+
+
+def account(uid: int) -> str:
+    """Name of a user; the number if it has no account, as in a container."""
     try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:  # a container may use a uid without an account
-        return f"uid {os.geteuid()}"
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from hesiod_watch.core.attention import Attention, Stops
+from hesiod_watch.core.attention import READ, WRITE, Attention, Stops, with_rights
 from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.circumstances import Circumstances
 from hesiod_watch.core.model import Cell, Policy, Snapshot, Stage
@@ -24,6 +24,17 @@ from hesiod_watch.rules.stages import FINISHED, stage_of
 
 SHOWN = 3
 """Number of runs that a sentence names."""
+_READS = {
+    "landing-missing": "landing",
+    "unreadable": "path",
+    "upstream-unreadable": "upstream_flag",
+    "unreadable-summary": "landing",
+    "unreadable-files": "landing",
+    "ingest-failed": "landing",
+}
+"""Kind → the fact that names what must be readable."""
+_WRITES = {"output-missing": "output", "no-results": "results", "not-permitted": "path"}
+"""Kind → the fact that names the directory that must be writable."""
 _RANK = {name: rank for rank, name in enumerate(KINDS)}
 _LATEST = datetime.max.replace(tzinfo=UTC)
 
@@ -36,12 +47,14 @@ def attention(
     if _cells_count(snapshot):
         for cell in snapshot.cells:
             found += attention_of_cell(snapshot, cell, around, policy, now)
+    found = [_granting(each, around) for each in found]
     return tuple(sorted(found, key=lambda each: (_RANK[each.kind], _age(each))))
 
 
 def attention_of_site(around: Circumstances, now: datetime) -> tuple[Attention, ...]:
     """Return everything that is blocked and concerns no single run, by precedence."""
-    return tuple(sorted(_site(around, now), key=lambda each: (_RANK[each.kind], _age(each))))
+    found = [_granting(each, around) for each in _site(around, now)]
+    return tuple(sorted(found, key=lambda each: (_RANK[each.kind], _age(each))))
 
 
 def oldest_first(found: Iterable[Attention]) -> list[Attention]:
@@ -78,6 +91,17 @@ def _from(each: Attention, snapshot: Snapshot) -> bool:
     return bool(each.run) or (bool(location) and (snapshot.upstream or "").startswith(location))
 
 
+def _granting(each: Attention, around: Circumstances) -> Attention:
+    """Return an entry with the steps that give the right, if a missing right is its cause."""
+    why = each.facts.get("why", "").lower()
+    reads, writes = "permission denied" in why, "may not be written" in why
+    if around.user and reads and (place := each.facts.get(_READS.get(each.kind, ""))):
+        return with_rights(each, READ, around.user, place)
+    if around.user and (reads or writes) and (place := each.facts.get(_WRITES.get(each.kind, ""))):
+        return with_rights(each, WRITE, around.user, place)
+    return each
+
+
 def _cells_count(snapshot: Snapshot) -> bool:
     """Whether the state of single cells matters: not in a run that a person disregards."""
     return "aborted" not in snapshot.flags and not snapshot.problem
@@ -99,6 +123,8 @@ def _site(around: Circumstances, now: datetime) -> Iterator[Attention]:
             marker=marker,
             marker_directory=marker.parent if marker else None,
         )
+    if around.output_denied:
+        yield KINDS["not-permitted"].about(why=around.output_denied, path=around.output)
     for why in around.locks:
         yield KINDS["locks-unusable"].about(why=why)
     yield from attention_of_watchers(around.watchers, now, around.state_directory)

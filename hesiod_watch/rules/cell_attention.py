@@ -118,7 +118,8 @@ def _of_unfinished(
         since = time_of(AttemptEnd.of(last).ended)
         # The present count names a directory that cannot be read, also after its rights changed.
         why = found.why if found and found.verdict is Verdict.UNREADABLE else last.why
-        yield _about("ingest-failed", snapshot, cell, since, why=why)
+        landing = _landing(snapshot, cell)
+        yield _about("ingest-failed", snapshot, cell, since, why=why, landing=landing)
 
 
 def _quiet(

@@ -112,7 +112,11 @@ def _source_and_results(snapshot: Snapshot, around: Circumstances) -> Iterator[A
     """Yield why it is not known where the data come from, or where the results belong."""
     run, unfinished = snapshot.run, any(stage_of(cell) not in FINISHED for cell in snapshot.cells)
     upstream_flag = _pipeline(snapshot, "upstream")
-    if snapshot.upstream is None:
+    if snapshot.upstream_problem:
+        yield KINDS["upstream-unreadable"].about(
+            run, why=snapshot.upstream_problem, upstream_flag=upstream_flag
+        )
+    elif snapshot.upstream is None:
         yield KINDS["no-upstream"].about(run, upstream_flag=upstream_flag)
     elif snapshot.upstream != LOCAL and not around.upstream_configured and unfinished:
         yield KINDS["upstream-unconfigured"].about(

@@ -121,6 +121,7 @@ def observe(
     observed = [_cell(run_dir, output, cell, listing, look) for cell in cells]
     listed = {cell.stem: cell for cell in upstream_cells}
     run_type, type_problem = flags.read_type(pipeline)
+    upstream, upstream_problem = flags.upstream_or_why(pipeline)
     for stem in sorted(listing.stems - known.keys()):
         cell_flags = listing.cell(stem, judge)
         copied = listing.has(flags.second_copy(stem))
@@ -128,13 +129,14 @@ def observe(
             continue  # it was removed on the upstream
         recorded = record_in(listing.text(flags.second_copy(stem)))
         cell_id = listed.get(stem) or CellId(_library_of(cell_flags, recorded), stem)
-        upstream = stem in listed or (copied and not listed_run)
-        absent = _recorded(Cell(cell_id, present=False, upstream=upstream, flags=cell_flags))
+        on_upstream = stem in listed or (copied and not listed_run)
+        absent = _recorded(Cell(cell_id, present=False, upstream=on_upstream, flags=cell_flags))
         observed.append(_with_copies(absent, listing, judge, output) if cell_flags.done else absent)
     return replace(
         snapshot,
         has_pipeline=True,
-        upstream=flags.read_upstream(pipeline),
+        upstream=upstream,
+        upstream_problem=upstream_problem,
         output=output,
         output_problem=results.problem,
         output_foreign=results.foreign,

@@ -37,6 +37,7 @@ def site_circumstances(config: Config, *, own: str = "") -> Circumstances:
     """
     landing = LandingArea(config.landing, config.batch)
     problem = OutputArea(config.output, landing).problem()
+    worker = _worker(config)
     locks = locks_missing(config.landing, config.locks)
     place = state_directory(config.output)
     watchers, upstreams, refused = from_watchers(config, own)
@@ -44,6 +45,8 @@ def site_circumstances(config: Config, *, own: str = "") -> Circumstances:
         landing=config.landing,
         landing_problem=landing_problem(landing, config.output),
         output=config.output,
+        user=process.account(worker),
+        output_denied=_output_denied(config, problem) if worker == os.geteuid() else "",
         output_problem=problem,
         # Only an existing directory can be empty on purpose.
         output_marker=place / MARKER if config.output.is_dir() else None,
@@ -55,6 +58,20 @@ def site_circumstances(config: Config, *, own: str = "") -> Circumstances:
         state_directory=place,
         effects=config_effects(config),
     )
+
+
+def _worker(config: Config) -> int:
+    """User that works here: the owner of the state files; this user if there are none."""
+    try:
+        return state_directory(config.output).stat().st_uid
+    except OSError:
+        return os.geteuid()
+
+
+def _output_denied(config: Config, problem: str) -> str:
+    """Why this user may not write in an output area that has no other problem; "" if it may."""
+    denied = None if problem else _denied_in(config.output, "to write results")
+    return denied.why if denied else ""
 
 
 def _missing_backups(config: Config) -> Iterator[tuple[str, str]]:

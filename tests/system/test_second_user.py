@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -91,3 +94,53 @@ def test_user_without_the_right_to_write_results(
     assert "is ready" in other.run("explain", RUN, CELL).stdout
     shared.run("poll")
     assert f"{CELL}.done" in shared.flags(RUN)
+
+
+def summary_unreadable(site: Site) -> Path:
+    return next((site.landing / RUN / LIBRARY / CELL).glob("final_summary*"))
+
+
+def upstream_unreadable(site: Site) -> Path:
+    return site.landing / RUN / "pipeline" / "upstream"
+
+
+def output_unreadable(site: Site) -> Path:
+    return site.output
+
+
+def output_of_run_unreadable(site: Site) -> Path:
+    return site.output / RUN
+
+
+DENIED: dict[str, tuple[Callable[[Site], Path], int]] = {
+    "unreadable-summary": (summary_unreadable, 0),
+    "upstream-unreadable": (upstream_unreadable, 0),
+    "output-missing": (output_unreadable, 0),
+    "no-results": (output_of_run_unreadable, 0),
+    "not-permitted": (output_unreadable, 0o555),
+}
+"""Kind → what the user that works here owns, and its rights."""
+
+
+@pytest.mark.parametrize("kind", DENIED)
+def test_step_gives_the_missing_right(shared: Site, kind: str) -> None:
+    """A missing right is reported, only steps that give it are offered, and the first one helps."""
+    shared.configure(processing="workers: 2, grace: 0s")
+    worker = SecondUser(shared)
+    for directory, _, names in os.walk(shared.root):
+        for name in (".", *names):
+            os.chown(Path(directory, name), OTHER_USER, OTHER_USER, follow_symlinks=False)
+    build, mode = DENIED[kind]
+    place = build(shared)
+    place.chmod(mode)
+    found = json.loads(worker.run("status", "--attention", "--json", check=1).stdout)["attention"]
+    (entry,) = (each for each in found if each["kind"] == kind)
+    commands = [step.partition("it: ")[2] for step in entry["steps"]]
+    assert [command.split()[0] for command in commands] == ["chmod", "setfacl"]
+    assert str(place) in commands[0] or str(place.parent) in commands[0]
+    assert "the user nobody" in entry["steps"][0]
+    first = worker.run("explain", RUN, CELL, check=None).stdout.splitlines()[0]
+    assert entry["sentence"] in first
+    subprocess.run(shlex.split(commands[0]), check=True)
+    left = json.loads(worker.run("status", "--attention", "--json", check=None).stdout)
+    assert kind not in {each["kind"] for each in left["attention"]}

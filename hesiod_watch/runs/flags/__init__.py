@@ -130,5 +130,6 @@ from hesiod_watch.runs.flags.run_facts import (
     own_output,
     read_type,
     read_upstream,
+    upstream_or_why,
     write_type,
 )

@@ -124,12 +124,21 @@ def read_upstream(pipeline: Pipeline) -> str | None:
     None if the file is missing or does not contain exactly one line: then no process touches the
     run. Bytes that are not UTF-8 are decoded as by `os.fsdecode`.
     """
+    return upstream_or_why(pipeline)[0]
+
+
+def upstream_or_why(pipeline: Pipeline) -> tuple[str | None, str]:
+    """Source of the run, and why a file `upstream` that is there does not say it."""
     try:
         text = pipeline.read(names.UPSTREAM).text
-    except OSError:
-        return None
+    except FileNotFoundError:
+        return None, ""
+    except OSError as error:
+        return None, f"pipeline/{names.UPSTREAM} cannot be read: {error.strerror}"
     lines = (text or "").strip().splitlines()
-    return lines[0] if len(lines) == 1 else None
+    if len(lines) == 1:
+        return lines[0], ""
+    return None, f"pipeline/{names.UPSTREAM} must have one line, and has {len(lines)}"
 
 
 def _type_file(run_type: str) -> bytes:

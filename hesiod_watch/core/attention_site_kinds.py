@@ -1,0 +1,151 @@
+"""Kinds of attention that concern the whole site, in the order of precedence."""
+
+from __future__ import annotations
+
+from hesiod_watch.core.attention import AttentionKind, Severity, Step, Stops
+
+NOTE, PERSON = Severity.NOTE, Severity.PERSON
+
+SITE_KINDS = (
+    AttentionKind(
+        "landing-missing",
+        PERSON,
+        "the landing area is missing, unreadable, or empty although runs are known",
+        "{why}",
+        (
+            Step("bring the file system of {landing} back, then look again", "ls {landing}"),
+            Step("if another directory is meant, correct `landing` in the configuration"),
+        ),
+    ),
+    AttentionKind(
+        "output-missing",
+        PERSON,
+        "the output directory is missing, unreadable or not the one that has the results",
+        "{why}",
+        (
+            Step("bring the file system of {output} back, then look again", "ls {output}"),
+            Step(
+                "if it is mounted, and empty on purpose",
+                "mkdir -p {marker_directory} && touch {marker}",
+            ),
+        ),
+    ),
+    AttentionKind(
+        "locks-unusable",
+        PERSON,
+        "the directory of the locks is missing or cannot be used, so no worker can start",
+        "{why}",
+        (Step("try all parts of this host", "hesiod-watch doctor"),),
+    ),
+    AttentionKind(
+        "no-watcher",
+        PERSON,
+        "no process has looked at the landing area for longer than it should",
+        "no process has looked at the landing area for {age}; {who} was the last one",
+        (
+            Step("look at {service}", "systemctl status hesiod-watch"),
+            Step("look at the cron job or the timer that starts {poll}"),
+            Step("make one pass now", "hesiod-watch poll"),
+            Step("if {who} was removed on purpose, have it forgotten", "rm {state_file}"),
+        ),
+    ),
+    AttentionKind(
+        "watcher-stopped",
+        PERSON,
+        "the service or the poll has not looked for longer than it should, and another one does",
+        "{who} has not looked at the landing area for {age}; only other processes look",
+        (
+            Step("look at {service}", "systemctl status hesiod-watch"),
+            Step("look at the cron job or the timer that starts {poll}"),
+            Step("if {who} was removed on purpose, have it forgotten", "rm {state_file}"),
+        ),
+        Stops.NOTHING,
+    ),
+    AttentionKind(
+        "config-changed",
+        PERSON,
+        "the service works with another configuration than the present one",
+        "{who} works with a configuration that was changed after its start",
+        (
+            Step("check the present configuration", "hesiod-watch config check"),
+            Step("restart the service", "systemctl restart hesiod-watch"),
+        ),
+        Stops.NOTHING,
+    ),
+    AttentionKind(
+        "upstream-silent",
+        PERSON,
+        "an upstream does not answer, so new data there stay unknown",
+        "the upstream {upstream} does not answer: {why}",
+        (
+            Step("make sure that {location} is switched on and reachable from this host"),
+            Step("then try it", "hesiod-watch list-upstream {upstream}"),
+        ),
+        Stops.ARRIVAL,
+    ),
+    AttentionKind(
+        "upstream-refusing",
+        PERSON,
+        "an upstream answers and refuses: a key, a host key, a path or a missing program",
+        "the upstream {upstream} refuses: {why}",
+        (
+            Step("try all parts of the connection", "hesiod-watch doctor"),
+            Step(
+                "after fixing the cause, try it",
+                "hesiod-watch list-upstream {upstream}",
+            ),
+        ),
+        Stops.ARRIVAL,
+    ),
+    AttentionKind(
+        "backup-missing",
+        PERSON,
+        "the place of a backup is missing or is not the backup, so nothing is copied to it",
+        "the backup {backup} is missing: {why}",
+        (
+            Step("bring the file system of the backup {backup} back, then", "hesiod-watch doctor"),
+            Step("if it is mounted, and new", "hesiod-watch backup-init {backup}"),
+        ),
+        Stops.NOTHING,
+    ),
+    AttentionKind(
+        "beside-batch",
+        PERSON,
+        "runs with cells are in directories where `batch` expects none, so no work is done on them",
+        "{many} where `batch: {batch}` expects none, so no work is done: {examples}",
+        (
+            Step("put each run where docs/configuration.md, `batch`, says"),
+            Step("or correct `batch` in the configuration, then check it", "hesiod-watch doctor"),
+        ),
+        Stops.NOTHING,
+    ),
+    AttentionKind(
+        "no-upstreams",
+        PERSON,
+        "the configuration has no upstream, so runs of the landing area are not taken up",
+        "`upstreams` is empty in the configuration, so of {landing} {many} not taken up",
+        (
+            Step(
+                "if sequencers write into the landing area, remove `upstreams` from the"
+                " configuration"
+            ),
+            Step("then check it", "hesiod-watch doctor"),
+        ),
+        Stops.NOTHING,
+    ),
+    AttentionKind(
+        "dry-run",
+        NOTE,
+        "`processing.executor` is `dry-run`, so nothing is done",
+        "`processing.executor` is dry-run: due actions are only printed, and nothing is done",
+        (Step("to have the work done, remove `executor: dry-run` from the configuration"),),
+    ),
+    AttentionKind(
+        "type-without-runs",
+        NOTE,
+        "the pattern of a configured type matches no run that is here",
+        "the pattern of the type {type} matches no run that is here",
+        (Step("check `types` in the configuration: `runs` must match the whole name of a run"),),
+        Stops.NOTHING,
+    ),
+)
