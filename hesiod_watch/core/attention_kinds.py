@@ -123,6 +123,10 @@ _RUNS = (
         "`pipeline/output` of a run is missing or leads to no directory of the output area",
         "{why}; no work is started without a directory for its results",
         (
+            Step(
+                "a file is in the place of the directory: move the file aside, then make it",
+                "mv {in_place} {in_place_aside} && mkdir {in_place}",
+            ),
             Step("if the results are new", "mkdir -p {results} && ln -sfn {results} {output_link}"),
             Step("otherwise have {output_link} lead to the directory of the run's results"),
         ),

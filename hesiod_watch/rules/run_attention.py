@@ -20,6 +20,7 @@ from hesiod_watch.rules.run_types import type_problem
 from hesiod_watch.rules.stages import FINISHED, settled, stage_of
 
 NO_REASON = "no reason is recorded"
+NO_DIRECTORY = "which is not a directory"
 
 
 def attention_of_run(
@@ -126,11 +127,14 @@ def _source_and_results(snapshot: Snapshot, around: Circumstances) -> Iterator[A
         moved = "no-results" if unfinished or not snapshot.cells else "results-moved"
         kind = "results-elsewhere" if snapshot.output_foreign else moved
         own = around.output / run if around.output and not snapshot.output_foreign else None
+        blocked = own if snapshot.output_problem.endswith(f"{own}, {NO_DIRECTORY}") else None
         yield KINDS[kind].about(
             run,
             why=snapshot.output_problem or "the output directory is missing",
             output_link=_pipeline(snapshot, "output"),
-            results=own,
+            results=None if blocked else own,
+            in_place=blocked,
+            in_place_aside=f"{blocked}.aside" if blocked else None,
         )
 
 

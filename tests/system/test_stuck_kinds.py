@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 
 import pytest
@@ -210,3 +211,22 @@ def test_results_that_are_missing_come_first(
     (site.output / ".hesiod-watch" / "output").touch()
     first = ask(capsys, site, "explain", RUN, CELL)[1].splitlines()[0]
     assert f"{site.output / RUN}, which does not exist" in first
+
+
+def test_file_in_the_place_of_the_results(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first step moves the file aside, and the run's results have a directory again."""
+    site.configure(processing="executor: inline")
+    land(site)
+    site.run("perform", "new-run", RUN)
+    results = site.output / RUN
+    shutil.rmtree(results)
+    results.write_text("not a directory")
+    code, text = ask(capsys, site, "status", "--attention", "--json")
+    (entry,) = json.loads(text)["attention"]
+    assert (code, entry["kind"]) == (1, "no-results")
+    assert "not a directory" in entry["sentence"]
+    command = entry["steps"][0].partition("make it: ")[2]
+    assert "mkdir -p" not in " ".join(entry["steps"])
+    subprocess.run(command, shell=True, check=True)  # noqa: S602 -- a step is for a shell
+    assert (site.output / f"{RUN}.aside").read_text() == "not a directory"
+    assert ask(capsys, site, "status", "--attention")[0] == 0
