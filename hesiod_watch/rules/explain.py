@@ -145,9 +145,7 @@ def _outside(snapshot: Snapshot, around: Circumstances, now: datetime) -> tuple[
     )
 
 
-def _watchers(
-    around: Circumstances, now: datetime, found: Iterable[Attention]
-) -> tuple[str, ...]:
+def _watchers(around: Circumstances, now: datetime, found: Iterable[Attention]) -> tuple[str, ...]:
     """Return what is wrong with the processes that look, if `found` does not say it."""
     said = {each.sentence for each in found}
     wrong = attention_of_watchers(around.watchers, now)
