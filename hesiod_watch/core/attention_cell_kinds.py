@@ -17,6 +17,8 @@ OF_ENDED = (
         "compare the final_summary in {empty_in} with the one on the sequencer, and copy it again"
         " where they differ"
     ),
+    Step("show the links and special files among the data", "find {linked_in} ! -type f ! -type d"),
+    Step("replace each link by what it leads to, and move special files out of {linked_in}"),
     Step(
         "make sure that the user of hesiod-watch can read all of {unreadable} (permissions, disk,"
         " mount)"

@@ -87,6 +87,10 @@ class CellContents:
     problem: str = ""  # e.g. "fastq_pass: permission denied"
 
 
+NOT_FOLLOWED = "links and special files are not followed"
+"""Part of the problem of a cell that has links or special files among its data."""
+
+
 class Verdict(StrEnum):
     """Result of checking whether all data of a cell have arrived."""
 

@@ -10,7 +10,7 @@ from typing import Any
 from hesiod_watch.core.action_kinds import PROCESS
 from hesiod_watch.core.attention import Attention, Step
 from hesiod_watch.core.attention_kinds import KINDS
-from hesiod_watch.core.cell_contents import Completeness, DataKind, Verdict
+from hesiod_watch.core.cell_contents import NOT_FOLLOWED, Completeness, DataKind, Verdict
 from hesiod_watch.core.circumstances import Circumstances
 from hesiod_watch.core.model import LOCAL, Cell, Policy, Snapshot, Stage
 from hesiod_watch.core.naming import display
@@ -148,7 +148,9 @@ def overdue_attention(snapshot: Snapshot, cell: Cell, since: datetime | None = N
     (to, then), arrived = _source(snapshot, cell), summary_time(cell)
     local = snapshot.upstream == LOCAL
     bad = [display(each.name) for each in found.summaries if each.problem]
-    missing = [each.kind for each in found.shortfalls if each.found < each.expected]
+    linked = NOT_FOLLOWED in found.why
+    short = [each.kind for each in found.shortfalls if each.found < each.expected]
+    missing = [] if linked else short  # links are what is not counted
     surplus = [each.kind for each in found.shortfalls if each.found > each.expected]
     unreadable = found.verdict is Verdict.UNREADABLE and not bad
     empty = unreadable and found.summaries and not announced(found.summaries)
@@ -164,7 +166,8 @@ def overdue_attention(snapshot: Snapshot, cell: Cell, since: datetime | None = N
         landing=landing,
         bad_summaries=" and ".join(bad),
         empty_in=landing if empty else None,
-        unreadable=landing if unreadable and not empty else None,
+        linked_in=landing if linked else None,
+        unreadable=landing if unreadable and not (empty or linked) else None,
         damaged_in=landing if found.verdict is Verdict.DAMAGED else None,
         fallback_to=f"{to}{then}" if found.fallback else None,
         to=f"{to}{then}",
@@ -172,7 +175,7 @@ def overdue_attention(snapshot: Snapshot, cell: Cell, since: datetime | None = N
         surplus_kinds=_kinds(surplus),
         places=landing if local else f"{to} and out of {landing}",
         synced=_flag(snapshot, cell, "synced") if acceptable else None,
-        **{_what_accepted(found, missing): _missing_if_accepted(found)},
+        **{_what_accepted(found, short): _missing_if_accepted(found)},
     )
 
 

@@ -230,3 +230,20 @@ def test_file_in_the_place_of_the_results(site: Site, capsys: pytest.CaptureFixt
     subprocess.run(command, shell=True, check=True)  # noqa: S602 -- a step is for a shell
     assert (site.output / f"{RUN}.aside").read_text() == "not a directory"
     assert ask(capsys, site, "status", "--attention")[0] == 0
+
+
+def test_link_among_the_data(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """The steps of a cell with a linked file show the link, and do not lead to the sequencer."""
+    site.configure(processing="executor: inline, grace: 0s")
+    land(site)
+    site.run("perform", "new-run", RUN)
+    data = site.landing / RUN / LIBRARY / CELL / "fastq_pass" / "a_0.fastq"
+    data.rename(site.root / "elsewhere.fastq")
+    data.symlink_to(site.root / "elsewhere.fastq")
+    (entry,) = json.loads(ask(capsys, site, "status", "--attention", "--json")[1])["attention"]
+    assert "links and special files are not followed" in entry["sentence"]
+    command = entry["steps"][0].partition("data: ")[2]
+    shown = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)  # noqa: S602 -- a step is for a shell
+    assert shown.stdout.splitlines() == [str(data)]
+    assert "replace each link" in entry["steps"][1]
+    assert "sequencer" not in " ".join(entry["steps"])

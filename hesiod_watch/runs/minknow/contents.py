@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
-from hesiod_watch.core.cell_contents import CellContents, DataKind, FinalSummary
+from hesiod_watch.core.cell_contents import NOT_FOLLOWED, CellContents, DataKind, FinalSummary
 from hesiod_watch.core.naming import display, is_final_summary, natural_key
 from hesiod_watch.core.system_errors import NotRegularFile
 from hesiod_watch.host.files import OpenDirectory, read_head
@@ -237,7 +237,7 @@ def _left_out_sentence(left_out: Sequence[str]) -> str:
         return ""
     shown = ", ".join(display(name) for name in sorted(left_out, key=natural_key)[:3])
     more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
-    return f"not counted, because links and special files are not followed: {shown}{more}"
+    return f"not counted, because {NOT_FOLLOWED}: {shown}{more}"
 
 
 def ont_report(cell_dir: OpenDirectory) -> str | None:
