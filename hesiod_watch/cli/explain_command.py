@@ -21,6 +21,7 @@ from hesiod_watch.cli.common import (
     warn_about_site,
 )
 from hesiod_watch.core.attention import Attention
+from hesiod_watch.core.errors import PermanentError, UsageError
 from hesiod_watch.core.model import Snapshot
 from hesiod_watch.core.naming import display
 from hesiod_watch.rules.evidence import ago
@@ -32,7 +33,6 @@ from hesiod_watch.rules.explain import (
     is_hidden,
 )
 from hesiod_watch.rules.plan import plan
-from hesiod_watch.rules.stages import find_cell
 from hesiod_watch.service.circumstances import run_circumstances
 
 
@@ -56,16 +56,14 @@ def call_explain(options: argparse.Namespace) -> int:
     def show(snapshot: Snapshot) -> Explanation:
         decision = plan(snapshot, policy, moment)
         around = run_circumstances(site, snapshot, config)
-        if (
-            options.cell
-            and is_hidden(snapshot, options.cell)
-            and not find_cell(snapshot, options.cell.strip("/"))
-        ):
-            return explain_run(
-                snapshot, decision, policy, moment, around, name=options.cell.strip("/")
-            )
         if options.cell:
-            cell = cell_of(snapshot, options.cell, short=True)
+            name = options.cell.strip("/")
+            try:
+                cell = cell_of(snapshot, options.cell, short=True)
+            except (UsageError, PermanentError):
+                if not is_hidden(snapshot, options.cell):
+                    raise
+                return explain_run(snapshot, decision, policy, moment, around, name=name)
             return explain_cell(snapshot, cell, decision, policy, moment, around)
         return explain_run(snapshot, decision, policy, moment, around)
 
@@ -84,7 +82,9 @@ def call_explain(options: argparse.Namespace) -> int:
 
 def _print_explanation(explanation: Explanation) -> None:
     why = display(explanation.why).rstrip(".")
-    _print_wrapped(f"{display(explanation.subject)} is {explanation.state}: {why}.")
+    # A full stop after a command would be copied with it.
+    stop = "" if _ending_command(why) else "."
+    _print_wrapped(f"{display(explanation.subject)} is {explanation.state}: {why}{stop}")
     print("\nEvidence:")
     _print_list(explanation.evidence)
     print()
@@ -122,9 +122,8 @@ def _print_wrapped(text: str, indent: str = "") -> None:
     if not width or len(text) <= width:
         print(text)
         return
-    words, separator, command = text.rpartition(": ")
-    if not separator or not command.startswith(COMMANDS):
-        words, command = text, ""
+    command = _ending_command(text)
+    words = text.removesuffix(f": {command}") if command else text
     lines = textwrap.wrap(
         words + (":" if command else ""),
         max(20, width),
@@ -137,5 +136,11 @@ def _print_wrapped(text: str, indent: str = "") -> None:
         print(f"{indent}  {command}")
 
 
-COMMANDS = ("hesiod-", "rm ", "mv ", "ls ", "mkdir ", "echo ", "df ", "systemctl ")
+def _ending_command(text: str) -> str:
+    """Command at the end of a sentence, after a colon; "" without one."""
+    _, separator, command = text.rpartition(": ")
+    return command if separator and command.startswith(COMMANDS) else ""
+
+
+COMMANDS = ("hesiod-", "rm ", "mv ", "ls ", "mkdir ", "echo ", "df ", "systemctl ", "sudo ")
 """Beginnings of the commands in steps."""

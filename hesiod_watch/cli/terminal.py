@@ -81,7 +81,12 @@ def print_lines(titles: Sequence[str], lines: Sequence[StatusRow], stream: TextI
         found.rstrip()
         if console.is_terminal:
             console.print(found)
-            for part in textwrap.wrap(line.why, max(20, console.width - 6)):
+            for part in textwrap.wrap(
+                line.why,
+                max(20, console.width - 6),
+                break_long_words=False,  # a name or a path must stay whole to be copied
+                break_on_hyphens=False,
+            ):
                 console.print(Text(f"      {part}", style="dim"))
         else:
             console.print(Text.assemble(found, f"  {line.why}" if line.why else ""))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -270,3 +272,40 @@ def test_short_names_and_near_misses(site: Site) -> None:
         f"did you mean {RUN}?" in site.run("explain", RUN.replace("stuck", "sutck"), check=2).stderr
     )
     assert "did you mean" in site.run("retry", RUN, CELL[:-1] + "e", "--why", "x", check=2).stderr
+
+
+def test_short_name_beside_a_misplaced_cell(site: Site) -> None:
+    """A cell that is worked on has its short names also while another one is at a wrong level."""
+    land(site)
+    adopt(site)
+    (site.landing / RUN / CELL.replace("PAW00001", "PAW00002")).mkdir()
+    assert f"{RUN} {NAME} is " in site.run("explain", RUN, "PAW00001").stdout
+    assert f"{RUN} PAW00002 is " in site.run("explain", RUN, "PAW00002").stdout
+
+
+def in_terminal(site: Site, *arguments: str) -> list[str]:
+    """Lines that a command prints in a terminal of 80 columns."""
+    parent, child = pty.openpty()
+    environ = {**site.environ, "COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}
+    with subprocess.Popen(site.command(*arguments), stdout=child, stderr=child, env=environ):
+        os.close(child)
+        shown = b""
+        with suppress(OSError):  # Linux ends the reading of a closed terminal with EIO
+            while part := os.read(parent, 65536):
+                shown += part
+    os.close(parent)
+    return shown.decode().replace("\r\n", "\n").splitlines()
+
+
+def test_names_and_commands_stay_whole_in_a_terminal(site: Site) -> None:
+    """In 80 columns only what cannot be wrapped is longer, and each command is on its own line."""
+    output_missing(site)
+    place = site.output / ".hesiod-watch"
+    command = f"mkdir -p {place} && touch {place}/output"
+    lines = in_terminal(site, "explain", RUN, CELL)
+    assert [line.strip() for line in lines].count(command) == 2  # first sentence, and step
+    for line in lines:
+        whole = line.strip().startswith(("mkdir ", "ls ", "rm ", "hesiod-")) or " " not in line
+        assert len(line) <= 80 or whole, line
+    shown = "\n".join(in_terminal(site, "status", RUN))
+    assert f"{site.landing}/{RUN}/pipeline/output" in shown
