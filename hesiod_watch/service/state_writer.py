@@ -1,8 +1,9 @@
 """Write the state file, the metrics and the overview page after each look at all runs.
 
-The service writes them when a look at all runs is over, and when something that needs a person has
-begun or ended meanwhile. A poll writes them after its first look at all runs, and at its end. A
-write that fails is logged and stops nothing. No decision about data reads these files.
+The service writes them when a look at all runs is over, and within a minute after something that
+needs a person has begun or ended, or a cell has reached another stage. A poll writes them after its
+first look at all runs, and at its end. A write that fails is logged and stops nothing. No decision
+about data reads these files.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ class StateWriter:
         self._written = -LONGEST_TURN
         self._looks: tuple[datetime, ...] | None = None
         self._reported: tuple[Attention, ...] = ()  # of the whole site, in the last write
-        self._known: frozenset[tuple[str, str, str]] = frozenset()
+        self._known: frozenset[tuple[object, ...]] = frozenset()
 
     def turn(self, pass_began: float | None) -> bool:
         """Write, in the service, if a look at all runs is over or something has changed.
@@ -139,7 +140,7 @@ class StateWriter:
             return True
         if pass_began is None and now - self._written > LONGEST_TURN:
             self._written = now
-            if self._keys(self._engine.reconciler.attention()) != self._known:
+            if self._picture() != self._known:
                 self.write()
         return False
 
@@ -223,7 +224,7 @@ class StateWriter:
         if former and state.last_look < former.last_look <= now and self._kind == POLL:
             return True  # a poll that began later knows more
         found = engine.reconciler.attention()
-        self._known = self._keys(found)
+        self._known = self._picture()
         runs = tuple(engine.summaries[run_dir] for run_dir in sorted(engine.summaries))
         if areas_only and former:
             runs = former.runs
@@ -251,9 +252,16 @@ class StateWriter:
                 logger.warning(each.kind, extra=fields(why=each.sentence))
         self._reported = found
 
-    @staticmethod
-    def _keys(found: Iterable[Attention]) -> frozenset[tuple[str, str, str]]:
-        return frozenset((each.kind, each.run, each.cell) for each in found)
+    def _picture(self) -> frozenset[tuple[object, ...]]:
+        """Return what is written soon after it changes: what needs a person, and cells' stages."""
+        found = self._engine.reconciler.attention()
+        runs = self._engine.summaries.values()
+        return frozenset(
+            [
+                *((each.kind, each.run, each.cell) for each in found),
+                *((each.run, each.status, each.page, *each.cells.items()) for each in runs),
+            ]
+        )
 
 
 def _is_terminal(stream: object) -> bool:

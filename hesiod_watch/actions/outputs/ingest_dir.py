@@ -2,7 +2,8 @@
 
 The journal in the directory names its last writer. Another process continues the files if that
 writer ended cleanly or is proven dead. Otherwise the writer may still be working: its files are
-left alone, and the new process starts again from the sources in a directory of its own.
+left alone, and the new process starts again from the sources in a directory of its own. All of
+them are removed when the cell is done.
 
 So a writer that a person declared dead (`release`) can only damage files that no process reads any
 more.
