@@ -209,7 +209,7 @@ def test_memory_on_a_large_tree(site: Site) -> None:
         site.eventually(
             (site.output / new / "report.html").exists, "a new run is processed and reported"
         )
-        assert len(watched_inodes(service.pid)) > 300 * (1 + 1 + len(CELLS))
+        assert len(watched_inodes(service.pid)) < 10  # finished runs have no watches
         now, most = memory(service.pid, "VmRSS"), memory(service.pid, "VmHWM")
     sys.stdout.write(
         f"300 runs of {len(CELLS)} cells: {now:.1f} MB resident, {most:.1f} MB at most\n"
