@@ -414,9 +414,9 @@ def test_bad_names_are_shown_and_left_alone(site: Site) -> None:
     assert "quarantined" in status
     assert "lib;rary" in status
     assert "-rf $(touch pwned)\\n" in status
-    # A title, two runs, a cell, a library, and the disks of landing and output: no name adds a line
-    # of its own.
-    assert len(status.splitlines()) == 7
+    # A title, two runs, a cell, a link in the place of one, a library, and the disks of landing and
+    # output: no name adds a line of its own.
+    assert len(status.splitlines()) == 8
     assert {path.name for path in site.output.iterdir()} == {RUN, ".hesiod-watch"}
     assert list(site.status()[RUN]["cells"]) == [f"{LIBRARY}/{CELL}"]
 

@@ -38,7 +38,10 @@ def facility(tmp_path: Path, servers: Pair) -> Facility:
 
 @pytest.mark.parametrize("mode", ["pull", "push"])
 def test_one_poll_is_enough(facility: Facility, tmp_path: Path, mode: str) -> None:
-    """One poll takes a run from sequencer to report; the next changes and prints nothing."""
+    """One poll takes a run from sequencer to report; the next changes and prints nothing.
+
+    It says only that it looked.
+    """
     facility.reach(mode=mode)
     facility.cell().write()
     facility.poll()
@@ -49,9 +52,11 @@ def test_one_poll_is_enough(facility: Facility, tmp_path: Path, mode: str) -> No
         facility.landing / RUN / "pipeline" / "upstream"
     ).read_text() == f"{facility.location()}\n"
     assert (facility.output / RUN / "report.html").exists()
-    before = [state(root) for root in (facility.landing, facility.output)]
+    places = facility.landing, facility.output / RUN, facility.output / ".hesiod-watch" / "cells"
+    before = [state(place) for place in places]
     facility.poll()
-    assert [state(root) for root in (facility.landing, facility.output)] == before
+    assert [state(place) for place in places] == before
+    assert {path.name for path in facility.output.iterdir()} == {RUN, ".hesiod-watch"}
     assert_like_local(facility, tmp_path / "local")
 
 
