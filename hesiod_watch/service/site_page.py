@@ -103,15 +103,19 @@ class SitePageMaker:
 
 def _rendered(request: bytes) -> dict[str, bytes]:
     """Contents of the files, by name. Raises OSError or SubprocessError."""
-    done = subprocess.run(
-        own_module("report.site_files"),
-        input=request,
-        capture_output=True,
-        timeout=LIMIT,
-        check=True,
-        cwd="/",
-        start_new_session=True,  # a Ctrl-C that ends a poll is no failure of this process
-    )
+    try:
+        done = subprocess.run(
+            own_module("report.site_files"),
+            input=request,
+            capture_output=True,
+            timeout=LIMIT,
+            check=True,
+            cwd="/",
+            start_new_session=True,  # a Ctrl-C that ends a poll is no failure of this process
+        )
+    except OSError as error:
+        why = f"{error.filename} cannot be started: {error.strerror}"
+        raise OSError(error.errno, why) from error
     metrics, page = pickle.loads(done.stdout)  # noqa: S301 -- our own process wrote it
     return {METRICS: metrics, PAGE: page}
 
