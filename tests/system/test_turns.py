@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from itertools import count
+from pathlib import Path
 
 import pytest
 from sites import Site
@@ -24,6 +26,14 @@ def attempts(site: Site) -> Counter[str]:
     return found
 
 
+def add_files(directories: Iterable[Path], number: int) -> None:
+    """Write one more file of one read into each directory."""
+    for directory in directories:
+        directory.mkdir(parents=True, exist_ok=True)
+        text = f"@r{number}\nACGT\n+\n5555\n"
+        (directory / f"PAW00001_pass_0a1b2c3d_{number}.fastq").write_text(text)
+
+
 @pytest.mark.parametrize(
     ("runs", "cells"), [(1, 4), (2, 2), (4, 1)], ids=["one-run", "two-runs", "four-runs"]
 )
@@ -41,19 +51,12 @@ def test_every_cell_gets_a_turn(site: Site, runs: int, cells: int) -> None:
     ]
     numbers = count()
 
-    def add_files() -> None:
-        number = next(numbers)
-        for directory in directories:
-            directory.mkdir(parents=True, exist_ok=True)
-            text = f"@r{number}\nACGT\n+\n5555\n"
-            (directory / f"PAW00001_pass_0a1b2c3d_{number}.fastq").write_text(text)
-
     def enough() -> bool:
-        add_files()
+        add_files(directories, next(numbers))
         return attempts(site).total() >= ATTEMPTS
 
-    add_files()
-    add_files()
+    for _ in range(2):  # the newest file of each cell is not ingested yet
+        add_files(directories, next(numbers))
     with site.service():
         site.eventually(enough, f"{ATTEMPTS} attempts")
     served = attempts(site)
@@ -76,19 +79,12 @@ def test_two_small_runs_beside_a_large_one(site: Site) -> None:
     ]
     numbers = count()
 
-    def add_files() -> None:
-        number = next(numbers)
-        for directory in directories:
-            directory.mkdir(parents=True, exist_ok=True)
-            text = f"@r{number}\nACGT\n+\n5555\n"
-            (directory / f"PAW00001_pass_0a1b2c3d_{number}.fastq").write_text(text)
-
     def enough() -> bool:
-        add_files()
+        add_files(directories, next(numbers))
         return attempts(site).total() >= 3 * len(cells)
 
-    add_files()
-    add_files()
+    for _ in range(2):  # the newest file of each cell is not ingested yet
+        add_files(directories, next(numbers))
     with site.service():
         site.eventually(enough, "three rounds", 120)
         served = attempts(site)
