@@ -18,9 +18,9 @@ The steps of a start, so that no kill at any moment starts a worker twice or wit
 
 The fork server has one thread: a lock that another one held would stay locked in a fork. It closes
 its copies of the descriptors after each fork, and ends when the process that started it has ended.
-It loads all code of the work before its first fork. After an upgrade of this program on disk, the
-next start begins with a new fork server; so each worker runs the code on disk, and never code of
-two versions.
+It loads all code of the work before its first fork, so no worker runs code of two versions. An
+upgrade with pip replaces `hesiod_watch/__init__.py`; then the next start begins with a new fork
+server, and the workers run the new code. After a change of single files, restart the service.
 """
 
 from __future__ import annotations
