@@ -24,13 +24,9 @@ from typing import Any
 
 from hesiod_watch.actions import Job, Outcome
 from hesiod_watch.actions.attempt import attempt_at
-from hesiod_watch.actions.outputs.ingest_dir import (
-    follow_renamed_library,
-    open_ingest,
-    remove_if_done,
-)
+from hesiod_watch.actions.outputs.ingest_dir import follow_renamed_library, open_ingest
 from hesiod_watch.actions.outputs.progress import ProgressReporter
-from hesiod_watch.actions.outputs.publication import own_directory
+from hesiod_watch.actions.outputs.publication import own_directory, remove_leftovers
 from hesiod_watch.actions.outputs.sources import (
     NewestFile,
     find_outputs,
@@ -69,7 +65,7 @@ def perform(job: Job) -> Outcome:
         try:
             _ingest(job)
         finally:
-            remove_if_done(job)
+            remove_leftovers(job)
     return "done"
 
 

@@ -43,11 +43,11 @@ from hesiod_watch.actions.outputs.ingest_dir import (
     hand_over,
     ingest_files,
     open_ingest,
-    remove_if_done,
 )
 from hesiod_watch.actions.outputs.progress import ProgressReporter
 from hesiod_watch.actions.outputs.publication import (
     publish_results,
+    remove_leftovers,
     require_published,
     staging_directory,
     withdraw_others,
@@ -126,7 +126,7 @@ def perform(job: Job) -> Outcome:
         _record_failure(job, error)
         raise
     finally:
-        remove_if_done(job)
+        remove_leftovers(job)
     log.line(f"{cell}: done: {results.sentence}")
     return "done"
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from hesiod_watch.actions import Job, Outcome
 from hesiod_watch.actions.attempt import attempt_at
 from hesiod_watch.actions.outputs.check import verify_cell
-from hesiod_watch.actions.outputs.ingest_dir import remove_if_done
 from hesiod_watch.actions.outputs.progress import ProgressReporter
+from hesiod_watch.actions.outputs.publication import remove_leftovers
 from hesiod_watch.actions.outputs.source_check import changed_sources, new_data_in
 from hesiod_watch.config import BackupPlaceSettings, Config
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
@@ -156,7 +156,7 @@ def verify_and_record(
         )
         attempt.failed = bool(found.problems or found.unread)
         attempt.reason = "; ".join([*found.problems[:1], *found.unread])[:LONGEST]
-    remove_if_done(job)
+    remove_leftovers(job)
     return found
 
 

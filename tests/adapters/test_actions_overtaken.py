@@ -23,7 +23,7 @@ from hesiod_watch import actions
 from hesiod_watch.actions import Job, Outcome
 from hesiod_watch.actions.outputs.check import verify_cell
 from hesiod_watch.actions.outputs.ingest_dir import open_ingest
-from hesiod_watch.actions.outputs.publication import SUPERSEDED
+from hesiod_watch.actions.outputs.publication import STAGING, SUPERSEDED
 from hesiod_watch.cli.simulator import SimulatedCell
 from hesiod_watch.config import BackupPlaceSettings, Config
 from hesiod_watch.core.errors import PermanentError
@@ -589,7 +589,7 @@ def test_a_manifest_that_done_does_not_name(tmp_path: Path) -> None:
     ],
 )
 def test_outputs_left_by_an_overtaken_worker(owner: dict[str, Any], tmp_path: Path) -> None:
-    """Growing outputs beside results go with the next verification."""
+    """Growing outputs and staging directories beside results go with the next verification."""
     world = World(tmp_path)
     world.output.mkdir(parents=True)
     job = world.job("ingest")
@@ -597,6 +597,11 @@ def test_outputs_left_by_an_overtaken_worker(owner: dict[str, Any], tmp_path: Pa
     left, growing = tmp_path / "left", world.output / INGEST_DIRECTORY
     growing.rename(left)
     world.attempt()
-    left.rename(growing)
+    shutil.copytree(left, growing)
+    staging = world.output / f"{STAGING}0a1b2c3d4e5f"
+    shutil.copytree(left, staging / growing.name)
+    (staging / SUPERSEDED).mkdir()
+    (staging / SUPERSEDED / "former.fastq.gz").write_bytes(b"results of an earlier attempt")
     assert actions.perform(world.job("verify")) == "done"
-    assert not growing.exists()
+    assert not [*world.output.glob(".staging*"), *world.output.glob(".ingest*")]
+    assert len(list((world.output / SUPERSEDED).glob("*/former.fastq.gz"))) == 1

@@ -21,7 +21,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from hesiod_watch.actions import Job
-from hesiod_watch.core.errors import HesiodError
 from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.fastq.ingest import Ingest
@@ -76,28 +75,13 @@ def ingest_files(cell_output: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
-def remove_if_done(job: Job) -> None:
-    """Remove the growing outputs, if the cell was processed: nothing reads them any more.
-
-    Every attempt and `verify` call this at their end, because an attempt that was overtaken may
-    have made them again and may have been killed. One that still writes them was overtaken, too: it
-    ends with an error that is not recorded.
-    """
-    cell = job.the_cell
-    with suppress(HesiodError, OSError):
-        if not job.pipeline.has(flags.done(cell.stem)):
-            return
-        for directory in _directories(job.output / cell.library / cell.name):
-            shutil.rmtree(directory, ignore_errors=True)
-
-
 def forget(cell_output: Path) -> None:
     """Discard the growing outputs, so that the next attempt reads every source again.
 
     Raises TemporaryError, PermanentError; then nothing has changed.
     """
     moved = []
-    for directory in _directories(cell_output):
+    for directory in growing_outputs(cell_output):
         # Rename first, in one step: a directory that cannot be removed is not continued either.
         hidden = cell_output / f"{INGEST_DIRECTORY}.{secrets.token_hex(6)}"
         with translated(str(directory), own_output=True):
@@ -126,7 +110,7 @@ def give_back(place: Path, cell_output: Path, owner: Owner, judge: Judge) -> Non
 
     Outputs whose last writer may still live stay in `place`. Raises OSError, HesiodError.
     """
-    for directory in _directories(place):
+    for directory in growing_outputs(place):
         if _is_abandoned(directory, owner, judge)[0]:
             try:
                 directory.rename(cell_output / directory.name)
@@ -135,7 +119,7 @@ def give_back(place: Path, cell_output: Path, owner: Owner, judge: Judge) -> Non
                     raise
 
 
-def _directories(place: Path) -> list[Path]:
+def growing_outputs(place: Path) -> list[Path]:
     """Every directory of growing outputs in `place`; links and files are left alone."""
     found = place.glob(f"{INGEST_DIRECTORY}*")
     return [path for path in found if path.is_dir() and not path.is_symlink()]

@@ -29,8 +29,9 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hesiod_watch.actions import Job
 from hesiod_watch.actions.outputs.documents import fastq_checksums
-from hesiod_watch.actions.outputs.ingest_dir import give_back
+from hesiod_watch.actions.outputs.ingest_dir import give_back, growing_outputs
 from hesiod_watch.actions.outputs.results import CellResults
 from hesiod_watch.core.errors import HesiodError, TemporaryError
 from hesiod_watch.core.file_entry import Entries, FileEntry
@@ -40,6 +41,7 @@ from hesiod_watch.fastq import readback
 from hesiod_watch.host.files import sync_directory
 from hesiod_watch.remote.backup.manifests import MANIFEST, PARTIAL
 from hesiod_watch.rules.liveness import Judge
+from hesiod_watch.runs import flags
 from hesiod_watch.runs.observe import INGEST_FILE, RAW_MANIFEST
 
 SUPERSEDED = "superseded"
@@ -92,6 +94,23 @@ def withdraw_others(cell_output: Path, owner: Owner, judge: Judge) -> None:
     with translated(cell_output, own_output=True):
         others = [place for place in cell_output.glob(f"{STAGING}*") if place != ours]
         _withdraw(cell_output, owner, judge, others)
+
+
+def remove_leftovers(job: Job) -> None:
+    """Remove growing outputs and staging directories, if the cell was processed.
+
+    Nothing reads them any more. Every attempt and `verify` call this at their end, because an
+    attempt that was overtaken may have made them again and may have been killed. One that still
+    writes them was overtaken, too: it ends with an error that is not recorded.
+    """
+    cell = job.the_cell
+    with suppress(HesiodError, OSError):
+        if not job.pipeline.has(flags.done(cell.stem)):
+            return
+        cell_output = job.output / cell.library / cell.name
+        _withdraw(cell_output, job.owner, job.judge, cell_output.glob(f"{STAGING}*"))
+        for directory in growing_outputs(cell_output):
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _staging_of(cell_output: Path, owner: Owner) -> Path:
