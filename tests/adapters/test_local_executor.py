@@ -8,6 +8,7 @@ import queue
 import shutil
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,9 @@ class Place:
     def kill(self) -> EndedAction:
         for children in Path("/proc/self/task").glob("*/children"):
             for pid in map(int, children.read_text().split()):
-                if os.fsencode(self.run_dir) in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    os.kill(pid, signal.SIGKILL)
+                with suppress(FileNotFoundError, ProcessLookupError):  # a child that has just ended
+                    if os.fsencode(self.run_dir) in Path(f"/proc/{pid}/cmdline").read_bytes():
+                        os.kill(pid, signal.SIGKILL)
         return self.ended.get(timeout=60)
 
 

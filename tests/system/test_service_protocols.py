@@ -11,10 +11,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from inotify_watches import watched_inodes
 from sites import Site
 
 from hesiod_watch.cli.simulator import SimulatedCell
@@ -71,19 +72,6 @@ def watching(site: Site) -> Iterator[subprocess.Popen[bytes]]:
         if service.poll() is None:
             service.kill()
         service.wait()
-
-
-def watched_inodes(pid: int) -> set[int]:
-    """Inodes of the directories that a process watches with inotify, as the kernel reports them."""
-    texts = []
-    for path in Path(f"/proc/{pid}/fdinfo").iterdir():
-        with suppress(FileNotFoundError):  # the service opens and closes files meanwhile
-            texts.append(path.read_text())
-    return {
-        int(inode, 16)
-        for text in texts
-        for inode in re.findall(r"^inotify wd:\w+ ino:(\w+)", text, re.M)
-    }
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from inotify_watches import watched_inodes
 from sites import Site
 
 pytestmark = pytest.mark.system
@@ -97,14 +98,6 @@ def test_a_run_that_needs_a_person_is_not_settled(settled_site: Site) -> None:
         assert (report.returncode, report.stderr) == (1, "")  # it is neither news nor over
 
 
-def watches(pid: int) -> int:
-    """Number of inotify watches of a process."""
-    count = 0
-    for link in Path(f"/proc/{pid}/fdinfo").iterdir():
-        count += link.read_text().count("inotify wd:")
-    return count
-
-
 def test_the_service_watches_no_settled_run(settled_site: Site) -> None:
     """Only the landing area is watched, and a full sweep finds each change of a settled run."""
     site = settled_site
@@ -113,7 +106,11 @@ def test_the_service_watches_no_settled_run(settled_site: Site) -> None:
         processing="executor: inline, ingest: false",
     )
     with site.service() as service:
-        site.eventually(lambda: watches(service.pid) == 1, "the settled runs have no watches")
+
+        def watches() -> int:
+            return len(watched_inodes(service.pid))
+
+        site.eventually(lambda: watches() == 1, "the settled runs have no watches")
         write_cell(site, RUNS[2], 100)
         new = f"{RUNS[2]}/{LIBRARY}/{CELL.format(100)}"
         site.eventually(lambda: site.stages().get(new) == "processed", "the new cell is processed")
@@ -124,14 +121,14 @@ def test_the_service_watches_no_settled_run(settled_site: Site) -> None:
             READ
         )
         site.eventually(lambda: site.logged("new-data") == 1, "the late data are noticed")
-        site.eventually(lambda: watches(service.pid) == 1, "nothing is watched any more")
+        site.eventually(lambda: watches() == 1, "nothing is watched any more")
         # A run that is being written is watched down to its cells, and no longer at its end.
         cell = site.landing / "20261122_TEST_new" / LIBRARY / CELL.format(200)
         (cell / "fastq_pass").mkdir(parents=True)
-        site.eventually(lambda: watches(service.pid) == 4, "the new run is watched")
+        site.eventually(lambda: watches() == 4, "the new run is watched")
         (cell / "fastq_pass" / "a_0.fastq").write_text(READ)
         (cell / "final_summary.txt").write_text("fastq_files_in_final_dest=1\n")
-        site.eventually(lambda: watches(service.pid) == 1, "the new run is settled")
+        site.eventually(lambda: watches() == 1, "the new run is settled")
     record = json.loads((site.output / ".hesiod-watch" / "settled-runs.json").read_text())
     assert set(record["runs"]) <= {*RUNS, "20261122_TEST_new"} - {RUNS[4]}
 

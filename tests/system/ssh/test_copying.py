@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -120,11 +121,11 @@ def big(sequencer: SshSequencer) -> SshSequencer:
 
 def freeze_rsync(sequencer: SshSequencer) -> None:
     """Freeze only rsync; ssh and its keep-alives continue."""
-    found = [
-        pid
-        for pid in sequencer.host.sessions()
-        if b"rsync" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
+    found = []
+    for pid in sequencer.host.sessions():
+        with suppress(FileNotFoundError):  # a session that has just ended
+            if b"rsync" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
     assert found
     for pid in found:
         signal_to(pid, signal.SIGSTOP)
