@@ -44,7 +44,7 @@ test: venv
 	.ci/test-packages
 # A compiler may have been installed since the last build.
 	ls hesiod_watch/fastq/_coder* >/dev/null 2>&1 || $(PIP) install --editable .
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python .ci/all_tests.py -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 check: lint
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m 'not slow and not system' $(PYTEST_ARGS)

@@ -43,7 +43,7 @@ def _step(step: Step) -> str:
 
 def main(arguments: list[str]) -> int:
     if arguments not in (["--write"], ["--check"]):
-        print(__doc__, file=sys.stderr)  # noqa: T201 -- this is a command
+        print(__doc__, file=sys.stderr)
         return 2
     before = DOCUMENT.read_text(encoding="utf-8")
     block = "\n".join(table()) + "\n"
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--write"]:
         DOCUMENT.write_text(after, encoding="utf-8")
         return 0
-    print(f"{DOCUMENT.name}: differs; write it with .ci/attention_kinds.py --write")  # noqa: T201 -- see above
+    print(f"{DOCUMENT.name}: differs; write it with .ci/attention_kinds.py --write")
     return 1
 
 

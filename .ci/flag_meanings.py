@@ -68,7 +68,7 @@ def table() -> Iterator[str]:
 
 def main(arguments: list[str]) -> int:
     if arguments not in (["--write"], ["--check"]):
-        print(__doc__, file=sys.stderr)  # noqa: T201 -- this is a command
+        print(__doc__, file=sys.stderr)
         return 2
     differing = 0
     for name, lines in (("bin/hesiod-flags", shell()), ("docs/flags.md", table())):
@@ -82,7 +82,7 @@ def main(arguments: list[str]) -> int:
                 path.write_text(after, encoding="utf-8")
                 continue
             differing = 1
-            print(f"{name}: differs; write it with .ci/flag_meanings.py --write")  # noqa: T201 -- see above
+            print(f"{name}: differs; write it with .ci/flag_meanings.py --write")
     return differing
 
 
