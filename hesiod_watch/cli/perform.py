@@ -35,8 +35,8 @@ from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.stages import at, stage_of, why_stage
 from hesiod_watch.runs import flags
+from hesiod_watch.runs.areas import require_writable
 from hesiod_watch.runs.landing import LandingArea
-from hesiod_watch.service.reconcile import require_writable
 
 if TYPE_CHECKING:
     from hesiod_watch.actions.verify import VerificationResult

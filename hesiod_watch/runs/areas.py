@@ -1,4 +1,4 @@
-"""Check that the landing area and the output area are mounted, not empty mount points.
+"""Check that the landing and output areas are mounted, not empty, and may be written.
 
 The output area has a marker, `.hesiod-watch/output`. Without it nothing is written, because results
 below a mount point disappear when the file system is mounted again. The marker is written if runs
@@ -17,13 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hesiod_watch.config import Config
-from hesiod_watch.core.errors import TemporaryError
+from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.logfields import fields
+from hesiod_watch.core.model import CellId, Snapshot
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.system_errors import FULL, WITHOUT_LINKS, LinksNotStored
 from hesiod_watch.core.text import number_of, quoted
+from hesiod_watch.host import process
 from hesiod_watch.host.files import TEMPORARY, directory, make_link, write_new
 from hesiod_watch.runs.landing import PIPELINE, LandingArea
+from hesiod_watch.runs.observe import INGEST_DIRECTORY
 from hesiod_watch.runs.state_files import MARKER, MARKER_DIRECTORY
 
 logger = logging.getLogger(__name__)
@@ -55,6 +58,25 @@ def landing_problem(landing: LandingArea, output: Path) -> str:
     except OSError:
         known = 0
     return landing.problem(known)
+
+
+def require_writable(snapshot: Snapshot, cell: CellId, refusal: str = "not claimed") -> None:
+    """Refuse a cell whose results this user may not write; another user may.
+
+    Call this before a claim, because a claim would keep the cell from a service that may write. The
+    growing outputs of an ingest count too: another user may have made them. Raises PermanentError.
+    """
+    if snapshot.output is None:
+        return
+    place = snapshot.output / cell.library / cell.name
+    why = process.why_not_writable(place)
+    if not why and os.path.lexists(place / INGEST_DIRECTORY):
+        why = process.why_not_writable(place / INGEST_DIRECTORY)
+    if why:
+        raise PermanentError(
+            f"{snapshot.run} {cell}: {refusal}, because its results cannot be written: {why}; "
+            "after fixing the cause it is processed at the next look"
+        )
 
 
 def landing_owners(config: Config) -> frozenset[int]:

@@ -223,7 +223,7 @@ class Engine:
         found = attention_of_site(self.circumstances(), self.reconciler.clock())
         queue_site_messages(
             self.config,
-            (*found, *self.reconciler.attention_for_site()),
+            (*found, *self.reconciler.needs_person.for_site()),
             judged=judged and self.asked,
             unjudged_runs=self.unjudged_runs(),
         )
@@ -312,7 +312,7 @@ class Engine:
     def unjudged_runs(self) -> frozenset[str]:
         """Runs of which the last look could not find out what needs a person."""
         broken = {display(run_dir.name) for run_dir in self._broken}
-        return self.reconciler.unjudged_runs() | broken
+        return self.reconciler.needs_person.unjudged_runs() | broken
 
     def commence_syncs(self) -> bool:
         """Start copying the runs that wait for it; returns whether there are any.

@@ -9,7 +9,6 @@ after an error) costs time if it is lost, never correctness.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -18,28 +17,25 @@ from pathlib import Path
 from hesiod_watch.config import Config
 from hesiod_watch.core.action_kinds import INGEST, TELL, ActionMode
 from hesiod_watch.core.attention import Attention
-from hesiod_watch.core.circumstances import Circumstances, RefusedAction
-from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError
+from hesiod_watch.core.circumstances import RefusedAction
+from hesiod_watch.core.errors import FlagExists, HesiodError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Action, CellId, Decision, ListedRun, RunName, Snapshot
-from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.core.times import BackOff, due_at
 from hesiod_watch.host import process
 from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.host.locks import lock_problems
-from hesiod_watch.rules import attention, attention_events, delivery, events
-from hesiod_watch.rules.liveness import under_way
+from hesiod_watch.rules import delivery
 from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.run_attention import refused_action
-from hesiod_watch.rules.run_types import type_of
-from hesiod_watch.rules.stages import is_at_rest, settled
+from hesiod_watch.rules.stages import is_at_rest
 from hesiod_watch.rules.turns import Turn, turn_of
 from hesiod_watch.runs import flags
-from hesiod_watch.runs.areas import landing_owners
-from hesiod_watch.runs.observe import INGEST_DIRECTORY, observe
-from hesiod_watch.service.circumstances import is_configured
+from hesiod_watch.runs.areas import landing_owners, require_writable
+from hesiod_watch.runs.observe import observe
 from hesiod_watch.service.executors import EndedAction, Executor, make
+from hesiod_watch.service.needs_person import RunsThatNeedPerson
 from hesiod_watch.service.waiting_line import WaitingLine, workers_for
 
 logger = logging.getLogger(__name__)
@@ -102,10 +98,8 @@ class Reconciler:
         self._short_codes: list[int] = []
         self.line = WaitingLine()
         self._logged: dict[Path, tuple[str, ...]] = {}
-        self._attention: dict[Path, tuple[Attention, ...]] = {}
-        # What the messages of the site report about a run.
-        self._of_site: dict[Path, tuple[Attention, ...]] = {}
-        self._unjudged: dict[Path, RunName] = {}  # runs that a sync was changing at the last look
+        # A poll prints at its end what needs a person.
+        self.needs_person = RunsThatNeedPerson(self.config, self._policy, log=self.repeat)
         self._me = process.this_owner("decide", self.config.processing.executor)
         for sentence in lock_problems(self.config.landing, self.config.locks):
             if self.repeat:  # a poll prints them at its end
@@ -156,7 +150,7 @@ class Reconciler:
             if not changed or self._heavy.name == "dry-run":
                 break
         self._log_waiting(snapshot, decision)
-        self._note_attention(snapshot, now)
+        self.needs_person.note(snapshot, now)
         look_again = self._next_look(run_dir, decision, now)
         next_runs.update(self._move_in_line(run_dir, waiting, started))
         quiet = is_at_rest(snapshot) and not decision.actions and not self._has_problem(run_dir)
@@ -164,7 +158,7 @@ class Reconciler:
 
     def _has_problem(self, run_dir: Path) -> bool:
         """Whether something in a run needs a person, or an action has failed."""
-        return run_dir in self._attention or any(key[0] == run_dir for key in self._failures)
+        return run_dir in self.needs_person or any(key[0] == run_dir for key in self._failures)
 
     def _move_in_line(
         self, run_dir: Path, waiting: Mapping[str, Turn], started: Collection[str]
@@ -194,9 +188,7 @@ class Reconciler:
         """Forget a run that no longer exists."""
         self.line.leave(run_dir)
         self._logged.pop(run_dir, None)
-        self._attention.pop(run_dir, None)
-        self._of_site.pop(run_dir, None)
-        self._unjudged.pop(run_dir, None)
+        self.needs_person.forget(run_dir)
         for key in [key for key in self._failures if key[0] == run_dir]:
             del self._failures[key]
 
@@ -343,12 +335,11 @@ class Reconciler:
 
     def attention(self) -> list[Attention]:
         """Everything that needs a person in the runs that were looked at, also failed actions."""
-        found = [each for run_dir in sorted(self._attention) for each in self._attention[run_dir]]
-        return [*found, *map(refused_action, self.refused())]
+        return [*self.needs_person.in_runs(), *map(refused_action, self.refused())]
 
     def refused(self) -> tuple[RefusedAction, ...]:
         """Failed actions that are tried again, except those of which something else says more."""
-        known = {(each.run, each.cell) for found in self._attention.values() for each in found}
+        known = {(each.run, each.cell) for each in self.needs_person.in_runs()}
         of_host = lock_problems(self.config.landing, self.config.locks)  # every action has these
         now = self.clock()
         return tuple(
@@ -361,10 +352,6 @@ class Reconciler:
             if failure.error not in of_host
             and not (failure.flagged and (run_dir.name, str(cell or "")) in known)
         )
-
-    def attention_for_site(self) -> list[Attention]:
-        """Everything that needs a person and that the outbox of its run cannot take."""
-        return [each for found in list(self._of_site.values()) for each in found]
 
     def deliver_site_messages(self, snapshot: Snapshot) -> LookResult:
         """Start the delivery of the site's messages, which waits in line like that of a run."""
@@ -386,39 +373,6 @@ class Reconciler:
         look_again = max(0.0, (min(times) - now).total_seconds()) if times else None
         return LookResult(snapshot, next_runs=tuple(next_runs), look_again=look_again)
 
-    def _for_site(self, snapshot: Snapshot, person: tuple[Attention, ...]) -> tuple[Attention, ...]:
-        silent = "aborted" in snapshot.flags or not type_of(snapshot, self._policy).notify
-        reports = events.may_report(snapshot)
-        if silent or (reports and snapshot.outbox is None and settled(snapshot)):
-            return ()
-        return attention_events.for_site(snapshot, person, reports=reports)
-
-    def unjudged_runs(self) -> frozenset[str]:
-        """Runs of which the last look could not find out what needs a person, for display."""
-        return frozenset(map(display, self._unjudged.values()))
-
-    def _note_attention(self, snapshot: Snapshot, now: datetime) -> None:
-        """Remember what needs a person in a run; the service logs each thing once."""
-        if under_way(snapshot.sync):
-            self._unjudged[snapshot.path] = snapshot.run
-            return  # the look after the sync reports it
-        self._unjudged.pop(snapshot.path, None)
-        configured = is_configured(snapshot.upstream, self.config)
-        around = Circumstances(upstream_configured=configured)
-        found = attention.attention(snapshot, around, self._policy, now)
-        person = tuple(each for each in found if each.needs_person)
-        known = {(each.kind, each.cell) for each in self._attention.get(snapshot.path, ())}
-        self._attention.pop(snapshot.path, None)
-        self._of_site.pop(snapshot.path, None)
-        if person:
-            self._attention[snapshot.path] = person
-            self._of_site[snapshot.path] = self._for_site(snapshot, person)
-        for each in person:
-            if self.repeat and (each.kind, each.cell) not in known:  # a poll prints them at its end
-                logger.warning(
-                    each.kind, extra=fields(run=each.run, cell=each.cell, why=each.sentence)
-                )
-
     def _log_waiting(self, snapshot: Snapshot, decision: Decision) -> None:
         """Log what a run waits for, once per change."""
         names = tuple(f"{entry.name}: {entry.why}" for entry in snapshot.quarantined)
@@ -430,25 +384,6 @@ class Reconciler:
             self._logged[snapshot.path] = sentences
         if not sentences:
             self._logged.pop(snapshot.path, None)  # a settled run takes no memory here
-
-
-def require_writable(snapshot: Snapshot, cell: CellId, refusal: str = "not claimed") -> None:
-    """Refuse a cell whose results this user may not write; another user may.
-
-    Call this before a claim, because a claim would keep the cell from a service that may write. The
-    growing outputs of an ingest count too: another user may have made them. Raises PermanentError.
-    """
-    if snapshot.output is None:
-        return
-    place = snapshot.output / cell.library / cell.name
-    why = process.why_not_writable(place)
-    if not why and os.path.lexists(place / INGEST_DIRECTORY):
-        why = process.why_not_writable(place / INGEST_DIRECTORY)
-    if why:
-        raise PermanentError(
-            f"{snapshot.run} {cell}: {refusal}, because its results cannot be written: {why}; "
-            "after fixing the cause it is processed at the next look"
-        )
 
 
 def _same(action: Action, other: Action) -> bool:
