@@ -118,6 +118,22 @@ _RUNS = (
         Stops.ARRIVAL,
     ),
     AttentionKind(
+        "upstream-lost-run",
+        PERSON,
+        "a run that waits for files is not on its upstream any more: renamed, moved or deleted",
+        "its upstream {upstream} has no run {location} any more, so its files cannot come",
+        (
+            Step("look at what the upstream has", "hesiod-watch list-upstream {upstream}"),
+            Step("if it was renamed or moved there, give it its former name and place again"),
+            Step(
+                "if it comes again under its new name, disregard its unfinished cells here with"
+                " `hesiod-watch abort`"
+            ),
+            Step("if it was deleted there, look for another copy, and copy it into {path}"),
+        ),
+        Stops.ARRIVAL,
+    ),
+    AttentionKind(
         "no-results",
         PERSON,
         "`pipeline/output` of a run is missing or leads to no directory of the output area",

@@ -23,6 +23,7 @@ class UpstreamAnswer:
     problem: str = ""  # why it could not be listed; "": it answered
     refused: bool = False  # it was reached, and a person must correct something
     since: datetime | None = None  # first failure in a row; None: unknown
+    missing: tuple[str, ...] = ()  # locations of unfinished runs that it does not list any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class Circumstances:
     effects: ConfigEffects = field(default_factory=ConfigEffects)
     # Of the run that is explained:
     upstream_configured: bool = True
+    lost_by: str = ""  # upstream that answered and has the run no more; "": not known
     denied: tuple[DeniedPath, ...] = ()
 
 

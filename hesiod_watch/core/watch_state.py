@@ -121,6 +121,7 @@ class WatchState:
                     "problem": each.problem,
                     "refused": each.refused,
                     "since": iso(each.since) if each.since else None,
+                    "missing": list(each.missing),
                 }
                 for each in self.upstreams
             ],
@@ -174,12 +175,14 @@ def _records(record: Mapping[str, object], key: str) -> list[Mapping[str, object
 
 
 def _upstream_of(record: Mapping[str, object]) -> UpstreamAnswer:
+    missing = record.get("missing")
     return UpstreamAnswer(
         name=str(record.get("name", "")),
         location=str(record.get("location", "")),
         problem=str(record.get("problem", "")),
         refused=record.get("refused") is True,
         since=time_of(record.get("since")),
+        missing=tuple(map(str, missing)) if isinstance(missing, list) else (),
     )
 
 

@@ -46,7 +46,7 @@ REPORTED_OTHERWISE = {
 NEVER_REPORTED = frozenset({"undelivered", "action-refused"})
 """Kinds that no message reports: no message could, or only one process knows when it is over."""
 
-CIRCUMSTANTIAL = frozenset({"not-permitted", "upstream-unconfigured"})
+CIRCUMSTANTIAL = frozenset({"not-permitted", "upstream-unconfigured", "upstream-lost-run"})
 """Kinds of a run that its snapshot alone does not show."""
 
 _BEGUN = re.compile(

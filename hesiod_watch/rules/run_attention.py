@@ -8,7 +8,7 @@ from datetime import datetime
 from hesiod_watch.core.attention import Attention
 from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.circumstances import Circumstances, RefusedAction
-from hesiod_watch.core.model import LOCAL, Policy, QuarantinedName, Snapshot
+from hesiod_watch.core.model import LOCAL, Policy, QuarantinedName, Snapshot, Stage
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.records import why_in
 from hesiod_watch.core.results import AttemptEnd
@@ -82,6 +82,11 @@ def _place(snapshot: Snapshot, entry: QuarantinedName) -> str:
     return str(snapshot.path if entry.name == display(snapshot.run) else snapshot.path / entry.name)
 
 
+def _waits_for_files(snapshot: Snapshot) -> bool:
+    stages = {stage_of(cell) for cell in snapshot.cells}
+    return not stages or bool(stages & {Stage.NEW, Stage.PENDING, Stage.INCOMPLETE})
+
+
 def _stopped(snapshot: Snapshot) -> Iterator[Attention]:
     for flag in ("failed", "aborted", "stripped"):
         if flag in snapshot.flags:
@@ -122,6 +127,10 @@ def _source_and_results(snapshot: Snapshot, around: Circumstances) -> Iterator[A
     elif snapshot.upstream != LOCAL and not around.upstream_configured and unfinished:
         yield KINDS["upstream-unconfigured"].about(
             run, upstream=snapshot.upstream, upstream_flag=upstream_flag
+        )
+    if around.lost_by and _waits_for_files(snapshot):
+        yield KINDS["upstream-lost-run"].about(
+            run, upstream=around.lost_by, location=snapshot.upstream, path=snapshot.path
         )
     if snapshot.output is None and not around.output_problem:
         moved = "no-results" if unfinished or not snapshot.cells else "results-moved"

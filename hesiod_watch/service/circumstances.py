@@ -106,6 +106,9 @@ def run_circumstances(around: Circumstances, snapshot: Snapshot, config: Config)
     return replace(
         around,
         upstream_configured=is_configured(snapshot.upstream, config),
+        lost_by=next(
+            (each.name for each in around.upstreams if snapshot.upstream in each.missing), ""
+        ),
         denied=tuple(_denied(snapshot, config)) if _may_work_here(config) else (),
         busy=_busy(snapshot, config),
     )

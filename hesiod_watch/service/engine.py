@@ -96,7 +96,7 @@ class Engine:
         self.failed: dict[str, str] = {}  # run and cell → sentence
         self._broken: dict[Path, str] = {}  # runs whose last look met a bug, with a sentence
         self.summaries: dict[Path, RunSummary] = {}  # runs at their last look
-        self.upstream_answers: tuple[UpstreamAnswer, ...] = ()
+        self._answers: tuple[UpstreamAnswer, ...] = ()
         self.pass_began: float | None = None  # monotonic time of the last hint at all runs
 
     def landing_problem(self) -> str:
@@ -213,6 +213,16 @@ class Engine:
         watchers = (*around.watchers, myself)
         return replace(around, upstreams=self.upstream_answers, watchers=watchers)
 
+    @property
+    def upstream_answers(self) -> tuple[UpstreamAnswer, ...]:
+        """Last answer of each upstream. A finished run may be missing there."""
+        missing = self.reconciler.needs_person.missing
+        found = [missing[run] for run in sorted(self._open & missing.keys())]
+        return tuple(
+            replace(each, missing=tuple(where for name, where in found if name == each.name))
+            for each in self._answers
+        )
+
     def report_site(self, *, judged: bool) -> None:
         """Queue the messages about what no run's outbox can take, and have them delivered.
 
@@ -281,9 +291,10 @@ class Engine:
         """
         seen = query_upstreams(self.config, stop=stop)
         self._listed_runs = seen.listed_runs
-        self.upstream_answers = answers_of(
-            self.config, seen.listings, self.upstream_answers, self.reconciler.clock()
+        self._answers = answers_of(
+            self.config, seen.listings, self._answers, self.reconciler.clock()
         )
+        self.reconciler.needs_person.missing = seen.missing
         for problem in seen.problems:
             if self.repeat and problem not in self._upstreams:  # a poll prints them at its end
                 logger.warning("upstream", extra=fields(why=problem))

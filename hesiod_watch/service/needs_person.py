@@ -7,7 +7,7 @@ cannot take. It decides nothing about data.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -36,6 +36,8 @@ class RunsThatNeedPerson:
     log: bool
 
     def __post_init__(self) -> None:
+        # Run → its upstream's name and the location, which is missing there.
+        self.missing: Mapping[Path, tuple[str, str]] = {}
         self._attention: dict[Path, tuple[Attention, ...]] = {}
         # What the messages of the site report about a run.
         self._of_site: dict[Path, tuple[Attention, ...]] = {}
@@ -51,8 +53,10 @@ class RunsThatNeedPerson:
             return  # the look after the sync reports it
         known = {(each.kind, each.cell) for each in self._attention.get(snapshot.path, ())}
         self.forget(snapshot.path)
-        configured = is_configured(snapshot.upstream, self.config)
-        around = Circumstances(upstream_configured=configured)
+        around = Circumstances(
+            upstream_configured=is_configured(snapshot.upstream, self.config),
+            lost_by=self.missing.get(snapshot.path, ("",))[0],
+        )
         found = attention.attention(snapshot, around, self.policy, now)
         if person := tuple(each for each in found if each.needs_person):
             self._attention[snapshot.path] = person

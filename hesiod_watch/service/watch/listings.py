@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hesiod_watch.config import Config
+from hesiod_watch.core.location import run_in
 from hesiod_watch.core.model import ListedRun, RunName
+from hesiod_watch.core.naming import display
 from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.remote.sequencer.listing import UpstreamListing, list_upstream
 from hesiod_watch.rules.run_names import FoundRun, name_runs
@@ -37,6 +39,8 @@ class ListedRuns:
     listings: tuple[UpstreamListing, ...]
     # sentence of `problems` → name of the upstream that did not answer
     silent: Mapping[str, str] = field(default_factory=dict)
+    # run's directory → its upstream's name and the location, which is missing there
+    missing: Mapping[Path, tuple[str, str]] = field(default_factory=dict)
 
 
 def query_upstreams(config: Config, *, stop: Callable[[], bool] = lambda: False) -> ListedRuns:
@@ -76,7 +80,24 @@ def query_upstreams(config: Config, *, stop: Callable[[], bool] = lambda: False)
             if name := named.names.get(run.location):
                 place = runs.get(name) or _new_place(config, name)
                 listed_runs[place] = ListedRun(run.location, frozenset(run.cells))
-    return ListedRuns(listed_runs, tuple(problems), listings, silent)
+    by_name = {upstream.name: listing for upstream, listing in zip(remote, listings, strict=True)}
+    missing = {
+        runs[name]: (pinned_to.name, location)
+        for name, location in pinned.items()
+        if (pinned_to := config.upstream_of(location))
+        and _lacks(by_name[pinned_to.name], str(run_in(pinned_to.place, location)))
+    }
+    return ListedRuns(listed_runs, tuple(problems), listings, silent, missing)
+
+
+def _lacks(listing: UpstreamListing, location: str) -> bool:
+    """Whether an upstream answered in full, and has no run of this name, good or ignored."""
+    ignored = {entry.name.partition("/")[0] for entry in listing.quarantined}
+    return (
+        not listing.problem
+        and location not in {run.location for run in listing.runs}
+        and display(location.rpartition("/")[2]) not in ignored
+    )
 
 
 def _pin(run: OpenDirectory, output: Path, owners: frozenset[int]) -> str | None:
