@@ -124,7 +124,10 @@ class Tree:
                 if "watch" in command:
                     kill(pid, signal.SIGTERM)
         for (name, number), service in self.services.items():
-            assert service.wait(60) == 0, f"{name} {number}: {self.said(service)[-3000:]}"
+            code, said = service.wait(60), self.said(service)
+            # On a busy machine, a service that was just started has not taken over the signal yet.
+            clean = code == 0 or (code == -signal.SIGTERM and not said)
+            assert clean, f"{name} {number}: {code} {said[-3000:]}"
 
     def resume(self) -> None:
         """Continue every stopped process."""
