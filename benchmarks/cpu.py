@@ -8,7 +8,8 @@ too, in turn with this one; ratios compare numbers of the same round. That check
 installation, but the compiled coder (hesiod_watch/fastq/_coder*) that this one has.
 
 The poll is over 50 runs of one processed cell. The run that is looked at has 24 cells: 12 are
-processed, 12 are being written. The small cell has 4 files of 200 reads. Its time is that from its
+processed, 12 are being written. Each of the 1,000 claims has a dead owner and a worker; the 3,000
+messages are delivered. The small cell has 4 files of 200 reads. Its time is that from its
 discovery to `.done` and the pages, with everything in one process. All of it is in memory, if
 /dev/shm can be used.
 """
@@ -24,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,6 +34,8 @@ LIBRARY = "sample_A"
 MEASURES = {
     "poll": "a poll over {runs} settled runs",
     "look": "a look at a run with 24 cells",
+    "claims": "a look at a cell with 1,000 claims",
+    "messages": "a look at a run with 3,000 messages",
     "cell": "one small cell, to `.done`",
 }
 
@@ -43,6 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--before", type=Path, help="checkout of the version to compare with")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--runs", type=int, default=50, help="settled runs of the poll")
+    parser.add_argument("--only", nargs="+", choices=MEASURES, default=list(MEASURES))
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.measure:
@@ -61,6 +66,8 @@ def compare(directory: Path, arguments: argparse.Namespace) -> None:
     head = "  before      now    ratio" if arguments.before else "     now"
     print(f"{'CPU milliseconds, median':34}{head}")
     for what, title in MEASURES.items():
+        if what not in arguments.only:
+            continue
         rounds = []
         for number in range(arguments.rounds):
             # In turn: what a version leaves in caches helps both equally often.
@@ -175,7 +182,62 @@ def measure_cell(directory: Path) -> float:
         return statistics.median(times[1:])  # the first loads the modules
 
 
-MEASURED = {"poll": measure_poll, "look": measure_look, "cell": measure_cell}
+def observer(directory: Path) -> tuple[Path, str, Callable[[], object]]:
+    """Return `pipeline/` of a new run, the name of its cell, and a function that observes it."""
+    from hesiod_watch.host import process
+    from hesiod_watch.host.files import OpenDirectory
+    from hesiod_watch.runs.observe import observe
+
+    (directory / "landing").mkdir()
+    cell = write_cell(directory, "20261122_BENCH_run", 1)
+    run = directory / "landing" / "20261122_BENCH_run"
+    (run / "pipeline").mkdir()
+    (run / "pipeline" / "upstream").write_text("LOCAL")
+
+    def look() -> object:
+        place = OpenDirectory(run, directory / "landing")
+        return observe(place, directory / "output", judge=process.judge_here, channels=("rt",))
+
+    return run / "pipeline", cell.name, look
+
+
+def measure_claims(directory: Path) -> float:
+    from hesiod_watch.host import process
+
+    with tempfile.TemporaryDirectory(dir=directory) as place:
+        pipeline, stem, look = observer(Path(place))
+        dead = asdict(process.this_owner("process", "local"))
+        for epoch in range(1, 1001):
+            record = json.dumps({**dead, "pid": 2**22 + epoch, "token": f"{epoch:032x}"})
+            name = f"{stem}.started" if epoch == 1 else f"{stem}.started.{epoch}"
+            for flag in (name, f"{name}.worker"):
+                (pipeline / flag).write_text(record)
+        look()
+        return statistics.median(cpu_of(look) for _ in range(25))
+
+
+def measure_messages(directory: Path) -> float:
+    with tempfile.TemporaryDirectory(dir=directory) as place:
+        pipeline, stem, look = observer(Path(place))
+        (pipeline / f"{stem}.done").touch()
+        messages = pipeline / "messages"
+        messages.mkdir()
+        for number in range(1, 3001):
+            key = f"cell-done.20261122_2210_1A_PAW00001_{number:08x}.1a2b3c4d"
+            (messages / key).write_text("{}")
+            (messages / f"{number:04}").symlink_to(key)
+            (messages / f"{number:04}.rt.delivered").touch()
+        look()
+        return statistics.median(cpu_of(look) for _ in range(25))
+
+
+MEASURED = {
+    "poll": measure_poll,
+    "look": measure_look,
+    "claims": measure_claims,
+    "messages": measure_messages,
+    "cell": measure_cell,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -93,6 +93,7 @@ class Claim:
     # mtime of the claim's flag: seconds since the epoch, by the file system's clock; 0.0: unknown
     made: float = 0.0
     death: WorkerDeath | None = None
+    asked: bool = True  # False: its flags were not read, because it cannot matter any more
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,8 +45,10 @@ def loads(text: str | bytes) -> Any:
 
 def record_in(text: str | bytes | None) -> Mapping[str, object]:
     """Return the JSON object in a flag's text, in today's spelling; empty if there is none."""
+    if not text:
+        return {}
     try:
-        record = loads(text or "")
+        record = loads(text)
     except ValueError:
         return {}
     return current(record) if isinstance(record, dict) and _is_plain(record, DEEPEST) else {}

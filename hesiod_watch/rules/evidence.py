@@ -53,7 +53,10 @@ def cell_evidence(cell: Cell, now: datetime) -> Iterator[str]:
             reason = f": {flag.why}" if flag.why else ""
             yield f"flag {name}, {ago(now.timestamp() - flag.mtime)} old{reason}"
     # The owners of claims on a finished cell do not matter.
-    for claim in () if flags.done else flags.claims:
+    claims = () if flags.done else flags.claims
+    if unasked := sum(not claim.asked for claim in claims):
+        yield f"{number_of(unasked, 'earlier claim')}, which a later one has ended"
+    for claim in filter(lambda claim: claim.asked, claims):
         owner = owner_words(claim.worker or claim.owner)
         released = ", released" if claim.yielded else ""
         evidence = f" ({claim.evidence})" if claim.evidence else ""

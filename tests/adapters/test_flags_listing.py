@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from call_counts import calls_of
 from open_runs import pipeline_at
 
 from hesiod_watch.core.errors import PermanentError
+from hesiod_watch.core.model import Cell, CellId
 from hesiod_watch.core.ownership import CellFlags, Liveness, Owner
+from hesiod_watch.rules.attempt_pauses import attempts_today, next_epoch
 from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.flags import names
@@ -354,6 +359,64 @@ def test_no_dead_claim_beside_an_earlier_worker(pipeline: Path) -> None:
     claim = look(pipeline).claim
     assert claim
     assert claim.liveness is DEAD
+
+
+def claim_again(pipeline: Path, numbers: range, *beside: Callable[[str, int], str]) -> None:
+    """Make claims of dead owners, each with these flags of the same owner."""
+    for number in numbers:
+        record = json.dumps(asdict(replace(owner(number), epoch=number)))
+        for name in (flags.started, *beside):
+            (pipeline / name(STEM, number)).write_text(record)
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [(), (flags.worker,), (flags.yielded,), (flags.worker, flags.died)],
+    ids=["claims alone", "with workers", "given up", "with dead workers"],
+)
+def test_cost_of_many_claims(beside: tuple[Any, ...], pipeline: Path) -> None:
+    """A look at a cell with many claims reads few of them; each other one costs few calls."""
+    claim_again(pipeline, range(1, 17), *beside)
+    few = calls_of(lambda: look(pipeline))
+    claim_again(pipeline, range(17, 317), *beside)
+    many = calls_of(lambda: look(pipeline))
+    assert (many - few) / 300 < few / 16 / 4
+    assert len(look(pipeline).claims) == 316
+
+
+@pytest.mark.parametrize("where", [1, 2, 150])
+def test_a_worker_below_many_claims(where: int, pipeline: Path) -> None:
+    """A worker that may live is found below any number of claims that got no worker."""
+    claim_again(pipeline, range(1, 301))
+    record = json.dumps(asdict(replace(owner(9999), epoch=where)))
+    (pipeline / flags.worker(STEM, where)).write_text(record)
+    claim = look(pipeline, 9999).claim
+    assert claim
+    assert (claim.epoch, claim.liveness) == (300, ALIVE)
+    assert f"attempt {where} still has a worker" in claim.evidence
+    assert getattr(look(pipeline).claim, "liveness", None) is DEAD
+
+
+def test_the_claim_below_many_that_were_given_up(pipeline: Path) -> None:
+    """The claim that counts is read, also below any number of claims that were given up."""
+    claim_again(pipeline, range(1, 3), flags.worker)
+    claim_again(pipeline, range(3, 301), flags.yielded)
+    claim = look(pipeline, 2).claim
+    assert claim
+    assert (claim.epoch, claim.liveness) == (2, ALIVE)
+
+
+def test_attempts_that_are_not_read_count(pipeline: Path) -> None:
+    """Attempts of a day are counted, also those whose flags are not read: by the flags' times."""
+    now = datetime.now(UTC)
+    claim_again(pipeline, range(1, 101), flags.worker)
+    claim_again(pipeline, range(101, 151), flags.yielded)
+    long_ago = (now - timedelta(days=3)).timestamp()
+    for number in range(1, 51):
+        os.utime(pipeline / flags.started(STEM, number), (long_ago, long_ago))
+    cell = Cell(CellId("sample_A", STEM), present=True, flags=look(pipeline))
+    assert attempts_today(cell, now + timedelta(seconds=1)) == 50
+    assert next_epoch(cell) == 151
 
 
 def test_lines(pipeline: Path) -> None:

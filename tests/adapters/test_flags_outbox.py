@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from call_counts import calls_of
 from open_runs import opened, pipeline_at
 
 from hesiod_watch.core.errors import PermanentError, TemporaryError
@@ -97,6 +98,25 @@ def test_put(pipeline: Path) -> None:
     assert (outbox.last, outbox.newest) == (2, f"cell-done.{CELL}.1a2b")
     assert (numbers(outbox, "rt"), numbers(outbox, "chat.1")) == ([1, 2], [2])
     assert not [name for name in os.listdir(pipeline / "messages") if name.startswith(".")]
+
+
+def test_cost_of_delivered_messages(pipeline: Path) -> None:
+    """A look at an outbox takes few calls for each delivered message, and reads none of them."""
+    messages = pipeline / "messages"
+
+    def deliver(numbers: range) -> None:
+        for number in numbers:
+            key = f"cell-done.{CELL}.{number:08x}"
+            (messages / key).write_text("{}")
+            (messages / f"{number:04}").symlink_to(key)
+            for channel in CHANNELS:
+                (messages / f"{number:04}.{channel}.delivered").touch()
+
+    deliver(range(1, 11))
+    few = calls_of(lambda: look(pipeline))
+    deliver(range(11, 211))
+    assert calls_of(lambda: look(pipeline)) - few < 200 * 24
+    assert look(pipeline).last == 210
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,9 @@ from hesiod_watch.runs.flags import names
 from hesiod_watch.runs.flags.flag_files import FlagContent
 from hesiod_watch.runs.flags.pipeline import Pipeline
 
+CLAIMS_READ = 16
+"""Number of the newest claims of a cell that each look reads; older ones rarely matter."""
+
 
 @dataclass(frozen=True, slots=True)
 class FlagLine:
@@ -71,6 +74,13 @@ class ClaimEpoch:
         return self.worker_yielded or (
             not self.has_worker and (self.decider_yielded or not self.has_claim)
         )
+
+    @property
+    def granted(self) -> bool:
+        """Whether its decider has started its worker, or works itself: it was granted the claim."""
+        if self.worker is None or self.decider is None:
+            return False
+        return self.worker.token == self.decider.token or same_process(self.worker, self.decider)
 
     @property
     def may_work(self) -> bool:
@@ -306,11 +316,31 @@ class FlagListing:
         return FlagLine(name, content.mtime, names.meaning(name), content.owner, liveness, evidence)
 
     def _claims(self, stem: str, judge: Judge) -> tuple[Claim, ...]:
+        """Claims of a cell that is not done; only those that still matter are read and judged.
+
+        The recorded worker of a claim proves that no earlier attempt works: it was started when
+        each earlier worker was proven dead, and a worker that begins later sees the claim and gives
+        up. A claim below another one that has no worker's flag gets none for the same reason.
+        """
+        read, numbers = dict[int, ClaimEpoch](), self.epoch_numbers(stem)
+        facts = self._cells.get(stem, {})
+        counts = proven = False  # whether a claim that was read counts, and proves the above
+        for number in reversed(numbers):
+            had_worker = ("worker", number) in facts
+            may_count = not counts and (had_worker or ("yielded", number) not in facts)
+            if len(read) < CLAIMS_READ or may_count or (had_worker and not proven):
+                epoch = read[number] = self._epoch(stem, number)
+                counts = counts or not epoch.over
+                proven = proven or epoch.granted
         claims = []
         earlier: tuple[Liveness, str] | None = (
             None  # worker of an earlier epoch that is not proven dead
         )
-        for epoch in self.epochs(stem):
+        for number in numbers:
+            if number not in read:
+                claims.append(self._earlier_claim(stem, number))
+                continue
+            epoch = read[number]
             liveness, evidence = judge(epoch.worker if epoch.has_worker else epoch.decider)
             # Its starter saw the end of the worker, and may itself live on.
             if epoch.death and not (epoch.has_worker and liveness is Liveness.ALIVE):
@@ -333,10 +363,19 @@ class FlagListing:
                 earlier = liveness, f"attempt {epoch.number} still has a worker: {evidence}"
         return tuple(claims)
 
+    def _earlier_claim(self, stem: str, number: int) -> Claim:
+        """Claim whose flags are not read; the time of its flag says whether it is recent."""
+        facts = self._cells[stem]
+        name = facts.get(("started", number)) or facts.get(("worker", number))
+        given_up = name is None or ("yielded", number) in facts
+        made = 0.0 if name is None or given_up else self._mtime(name)
+        why = "a later attempt was claimed"
+        return Claim(number, None, None, given_up, Liveness.DEAD, why, made, asked=False)
+
     def _unread_claims(self, stem: str) -> tuple[Claim, ...]:
         why = "not asked: the cell is done"
         return tuple(
-            Claim(number, None, None, False, Liveness.UNKNOWN, why)
+            Claim(number, None, None, False, Liveness.UNKNOWN, why, asked=False)
             for number in self.epoch_numbers(stem)
         )
 

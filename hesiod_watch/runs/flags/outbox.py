@@ -70,7 +70,7 @@ def read_outbox(
             sorted(key for key in found.keys - numbers.keys() if found.holds_message(key))
         ),
         last=max(numbers.values(), default=0),
-        newest=max(numbers, key=lambda key: numbers[key], default=""),
+        newest=max(numbers, key=numbers.__getitem__, default=""),
         delivered=found.delivered,
         channels=tuple(channels),
         waiting=tuple(
@@ -236,37 +236,43 @@ class _OutboxFiles:
         self.place = place
         self.keys: set[str] = set()
         self.delivered: dict[str, int] = {}
-        self.highest = 0  # highest number in use
+        self.highest: int  # highest number in use
         self._targets: list[tuple[int, str]] = []
         self._has_past = False
-        with os.scandir(place.descriptor) as entries:
-            for entry in entries:
-                self._take(entry, place.descriptor)
+        self._read(place.descriptor)
         # The lowest number of each key, without keys whose message a person has removed.
-        self.numbers = {
-            key: number for number, key in sorted(self._targets, reverse=True) if key in self.keys
-        }
+        self.numbers: dict[str, int] = {}
+        for number, key in self._targets:
+            if key in self.keys and number <= self.numbers.get(key, number):
+                self.numbers[key] = number
 
-    def _take(self, entry: os.DirEntry[str], descriptor: int) -> None:
-        name = entry.name
-        if _NUMBER.fullmatch(name):
-            self.highest = max(self.highest, int(name))
-            with suppress(OSError):  # not a link: the number is in use, for no message
-                target = os.readlink(name, dir_fd=descriptor)
-                self._targets.append((int(name), target))
-        elif mark := _MARK.fullmatch(name):  # of any file type: a person's `touch` counts
-            channel, number = mark["channel"], int(mark["number"])
-            self.delivered[channel] = max(number, self.delivered.get(channel, 0))
-        elif name == PAST:
-            self._has_past = True
-        elif _KEY.fullmatch(name) and entry.is_file(follow_symlinks=False):
-            self.keys.add(name)
+    def _read(self, descriptor: int) -> None:
+        """Take each name of the directory; one loop, because there may be thousands."""
+        keys, delivered, targets = self.keys, self.delivered, self._targets
+        with os.scandir(descriptor) as entries:
+            for entry in entries:
+                name = entry.name
+                if name == PAST:
+                    self._has_past = True
+                elif "a" <= name[0] <= "z":
+                    if _KEY.fullmatch(name) and entry.is_file(follow_symlinks=False):
+                        keys.add(name)
+                elif _NUMBER.fullmatch(name):
+                    try:
+                        targets.append((int(name), os.readlink(name, dir_fd=descriptor)))
+                    except OSError:  # not a link: the number is in use, for no message
+                        targets.append((int(name), ""))
+                elif mark := _MARK.fullmatch(name):  # of any file type: a person's `touch` counts
+                    text, channel = mark.groups()
+                    if (number := int(text)) > delivered.get(channel, 0):
+                        delivered[channel] = number
+        self.highest = max((number for number, _ in targets), default=0)
 
     def messages_above(self, after: int) -> Iterator[OutboxMessage]:
         """Messages with a number above `after`, in order."""
-        for key, number in sorted(self.numbers.items(), key=lambda item: item[1]):
-            if number > after:
-                yield _read_message(self.place, number, key)
+        above = ((number, key) for key, number in self.numbers.items() if number > after)
+        for number, key in sorted(above):
+            yield _read_message(self.place, number, key)
 
     def holds_message(self, key: str) -> bool:
         """Whether a file is a message, and not another file that a person put there."""
