@@ -45,10 +45,13 @@ class Patience:
 
     def __init__(self, job: Job, check_claim: Callable[[], None]) -> None:
         landing, locks, action = job.config.landing, job.config.locks, job.action
+        processing = job.config.processing
         self._job = job
         self._check_claim = check_claim
         self._slot = OwnSlot(
-            WorkerSlots(landing, action, job.config.processing.workers, locks=locks),
+            WorkerSlots(
+                *(landing, action, processing.workers), most=processing.most_workers, locks=locks
+            ),
             WorkerSlots(landing, f"{action}-waiting", MOST_WAITING, locks=locks),
         )
 

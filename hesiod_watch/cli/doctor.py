@@ -262,17 +262,14 @@ def _workers(name: str, config: Config) -> Iterator[Check]:
         for problem in lock_problems(config.landing, config.locks):
             yield Check(name, None, problem)
     slot = WorkerSlots(config.landing, PROCESS.name, processing.workers, locks=config.locks).take()
+    at_once = f"{processing.workers} may be at work at once"
+    if processing.most_workers > processing.workers:
+        at_once += f", or {processing.most_workers} while CPUs are idle"
     if slot is None:
-        yield Check(
-            name,
-            None,
-            f"no worker is free just now; {config.processing.workers} may be at work at once",
-        )
+        yield Check(name, None, f"no worker is free just now; {at_once}")
         return
     os.close(slot)
-    yield Check(
-        name, True, f"a worker could start now; {config.processing.workers} may be at work at once"
-    )
+    yield Check(name, True, f"a worker could start now; {at_once}")
 
 
 def _tools(name: str, config: Config) -> Iterator[Check]:

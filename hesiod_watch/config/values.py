@@ -30,9 +30,13 @@ from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.rules.run_types import type_of_name
 
 
-def default_workers() -> int:
+class AutomaticCount(int):
+    """Number that `auto` stands for."""
+
+
+def default_workers() -> AutomaticCount:
     """Half of the CPUs of this process, at least 1; the sequencer's software needs the rest."""
-    return max(1, len(os.sched_getaffinity(0)) // 2)
+    return AutomaticCount(max(1, len(os.sched_getaffinity(0)) // 2))
 
 
 def default_ingest_workers() -> int:
@@ -194,7 +198,9 @@ class ProcessingSettings:
     workers: Annotated[int, IntegerValue(1, 1024, auto=default_workers)] = field(
         default_factory=default_workers
     )
-    """Actions that run at the same time on this host; `auto`: half of the CPUs, at least 1."""
+    """Actions of each kind that run at the same time on this host; `auto`: half of the CPUs, at
+    least 1, and for processing also the others while they are idle and cells wait.
+    """
 
     processes: Annotated[int, IntegerValue(1, 1024, auto=default_workers)] = field(
         default_factory=default_workers
@@ -254,6 +260,12 @@ class ProcessingSettings:
     is not complete until it is mended or a person accepts it. Every named file is then read once
     more.
     """
+
+    @property
+    def most_workers(self) -> int:
+        """Highest number of cells that are processed at the same time on this host."""
+        automatic = isinstance(self.workers, AutomaticCount)
+        return max(self.workers, len(os.sched_getaffinity(0))) if automatic else self.workers
 
 
 @dataclass(frozen=True, slots=True)

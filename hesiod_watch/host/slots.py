@@ -20,21 +20,28 @@ PROCESSES = Path("/proc")
 
 
 class WorkerSlots:
-    """`count` slots of a kind, shared by all processes of this host for one landing area."""
+    """`count` slots of a kind, shared by all processes of this host for one landing area.
 
-    def __init__(self, landing: Path, kind: str, count: int, *, locks: Path | None = None) -> None:
+    There may be more of them, up to `most`, for a caller that asks for them.
+    """
+
+    def __init__(
+        self, landing: Path, kind: str, count: int, *, most: int = 0, locks: Path | None = None
+    ) -> None:
         self._landing = landing
         self._kind = kind
         self._count = count
+        self._most = max(count, most)
         self._locks = locks
 
-    def take(self) -> int | None:
-        """Take a slot; returns its descriptor, or None if all are taken.
+    def take(self, count: int | None = None) -> int | None:
+        """Take one of the first `count` slots; returns its descriptor, or None if all are taken.
 
         The slot is held until every copy of the descriptor is closed. The descriptor is not
         inherited unless the caller passes it on explicitly. Raises PermanentError, OSError.
         """
-        return take_one(self._files(lock_directory(self._landing, self._locks)))
+        files = self._files(lock_directory(self._landing, self._locks))
+        return take_one(files[: self._count if count is None else count])
 
     def held_here(self) -> int | None:
         """Descriptor of the slot that this process has inherited; None if it has none."""
@@ -47,7 +54,7 @@ class WorkerSlots:
         return None
 
     def _files(self, directory: Path) -> list[Path]:
-        return [directory / f"{self._kind}-{number}" for number in range(self._count)]
+        return [directory / f"{self._kind}-{number}" for number in range(self._most)]
 
     def holders(self) -> tuple[str, ...]:
         """Describe the work that holds each taken slot, such as "process RUN CELL"; takes none.

@@ -171,5 +171,7 @@ def _busy(snapshot: Snapshot, config: Config) -> dict[str, tuple[str, ...]]:
     if config.processing.executor != "local" or not (queued or at(snapshot, Stage.READY)):
         return {}
     count = config.processing.workers
-    holders = WorkerSlots(config.landing, PROCESS.name, count, locks=config.locks).holders()
+    most = config.processing.most_workers
+    slots = WorkerSlots(config.landing, PROCESS.name, count, most=most, locks=config.locks)
+    holders = slots.holders()
     return {PROCESS.name: holders} if len(holders) >= count else {}

@@ -217,3 +217,32 @@ def test_attempt_of_a_living_process(tmp_path: Path) -> None:
     last = flags.read_flags(pipeline_at(place.pipeline)).attempt(work, process.judge_here)
     assert last is not None
     assert (last.outcome, last.liveness) == ("", Liveness.ALIVE)
+
+
+@pytest.mark.parametrize(("load", "idle"), [(0.0, True), (1000.0, False)])
+def test_idle_cpus_are_used(
+    load: float, idle: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `workers: auto` a waiting cell gets an idle CPU; on a busy host it waits."""
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, load, load))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(2)))
+    place = Place(tmp_path)
+    action = Action(PROCESS, RunName(place.run_dir.name), "a test", CELL)
+    taken = []
+    while reservation := place.executor.reserve(action):
+        taken.append(reservation)
+    assert len(taken) == (2 if idle else 1)
+    for reservation in taken:
+        reservation.give_back()
+
+
+def test_number_of_workers_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A number of workers that the configuration says is never exceeded."""
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
+    config = replace(Place(tmp_path).config, processing=ProcessingSettings(workers=1))
+    executor = Local(config, print)
+    action = Action(PROCESS, RunName("20190710_run"), "a test", CELL)
+    first = executor.reserve(action)
+    assert first
+    assert executor.reserve(action) is None
+    first.give_back()

@@ -19,7 +19,9 @@ from hesiod_watch.core.model import Action, Snapshot
 from hesiod_watch.core.ownership import Owner
 from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.host.fork_server import ForkServer
+from hesiod_watch.host.load import host_load
 from hesiod_watch.host.slots import WorkerSlots
+from hesiod_watch.rules.worker_counts import workers_now
 from hesiod_watch.rules.worker_exit import exit_words, not_begun
 from hesiod_watch.runs import flags
 from hesiod_watch.service.executors import EndedAction, OnEnd, Reservation
@@ -58,7 +60,11 @@ class Local:
         # Each action has its own slots: finished cells do not wait for growing ones, nor do pages
         # wait for either.
         self._slots = {
-            kind: WorkerSlots(config.landing, kind.name, count, locks=config.locks)
+            kind: WorkerSlots(
+                *(config.landing, kind.name, count),
+                most=processing.most_workers if kind is PROCESS else count,
+                locks=config.locks,
+            )
             for kind in ACTIONS.values()
             if isinstance(count := counts.get(kind.slots, kind.slots), int)
         }
@@ -71,7 +77,17 @@ class Local:
         if slots is None:
             return _Slot(None)
         descriptor = slots.take()
+        if descriptor is None and action.kind is PROCESS:
+            descriptor = slots.take(self._cells_at_once())
         return None if descriptor is None else _Slot(descriptor)
+
+    def _cells_at_once(self) -> int:
+        """Number of cells that may be processed now: with `auto` more while CPUs are idle."""
+        processing = self._config.processing
+        if processing.most_workers == processing.workers:
+            return processing.workers
+        running = sum(action.kind is PROCESS for action in self.running().values())
+        return workers_now(processing.workers, running, host_load())
 
     def start(
         self, action: Action, snapshot: Snapshot, owner: Owner, reservation: Reservation
