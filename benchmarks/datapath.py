@@ -54,17 +54,18 @@ LENGTH_LIMIT = 500_000
 APPEND = """
 import json, sys
 from pathlib import Path
-from hesiod_watch.fastq.append import OutputAppender
+from hesiod_watch.fastq.append import FastqAppender
 from hesiod_watch.fastq.md5 import EMPTY
 from hesiod_watch.fastq.sources import look
+from hesiod_watch.fastq.tasks import OutputPart
 from hesiod_watch.host.files import OpenDirectory
 settings, directory, *paths = sys.argv[1:]
 settings = json.loads(settings)
 for path in map(Path, paths):
     members = path.suffix == ".gz" and not settings.get("recompress")
     level = settings.get("level", "default")
-    output = Path(directory) / path.name
-    appender = OutputAppender(path.name, output, level, members=members, at=0, md5=EMPTY)
+    part = OutputPart(path.name, members, 0, EMPTY, ())
+    appender = FastqAppender(part, Path(directory) / path.name, level)
     appender.append(look(path, path.name), OpenDirectory(path.parent))
     appender.close()
 """
@@ -81,6 +82,7 @@ from pathlib import Path
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Output, Settings
 from hesiod_watch.fastq.sources import look
+from hesiod_watch.fastq.tasks import OutputPart
 from hesiod_watch.host.files import OpenDirectory
 settings, directory, *paths = sys.argv[1:]
 sources = {}

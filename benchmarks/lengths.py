@@ -24,12 +24,13 @@ import numpy as np
 
 from benchmarks.datapath import kinds_of_reads
 from hesiod_watch.fastq import bgzf
-from hesiod_watch.fastq.append import OutputAppender
+from hesiod_watch.fastq.append import FastqAppender
 from hesiod_watch.fastq.coder import CODER
 from hesiod_watch.fastq.compress import compress
 from hesiod_watch.fastq.md5 import EMPTY
 from hesiod_watch.fastq.records import RecordReader, RecordUnit
 from hesiod_watch.fastq.sources import look
+from hesiod_watch.fastq.tasks import OutputPart
 from hesiod_watch.host.files import OpenDirectory
 
 LENGTHS = (600.0, 1000.0, 1500.0, 2000.0, 3000.0, 4000.0)
@@ -111,7 +112,8 @@ def row(scratch: Path, length: float, arguments: argparse.Namespace) -> str:
 def whole(plain: Path, directory: Path) -> tuple[float, float, int]:
     """CPU seconds of appending and of the proof, and the size of the output."""
     directory.mkdir()
-    appender = OutputAppender("out", directory / "out", "default", members=False, at=0, md5=EMPTY)
+    part = OutputPart("out", False, 0, EMPTY, ())
+    appender = FastqAppender(part, directory / "out", "default")
     started = time.process_time()
     appender.append(look(plain, plain.name), OpenDirectory(plain.parent))
     appended = time.process_time()

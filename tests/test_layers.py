@@ -25,7 +25,7 @@ STANDARD = frozenset(sys.stdlib_module_names)
 THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "yaml": ("config", "runs.flags", "actions"),
     "watchdog": ("service.watch",),
-    "numpy": ("fastq", "report", "cli.simulator"),
+    "numpy": ("fastq", "bam", "report", "cli.simulator"),
     "isal": ("fastq", "cli.simulator"),
     "jinja2": ("report",),
     "markupsafe": ("report",),
@@ -39,7 +39,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
 }
 
 HEAVY = (
-    *("numpy", "isal", "jinja2", "rich", "rt", "watchdog", "sh", "multiqc"),
+    *("numpy", "isal", "pysam", "jinja2", "rich", "rt", "watchdog", "sh", "multiqc"),
     "prometheus_client",
 )
 
@@ -225,10 +225,10 @@ def test_modules_of_the_table_exist() -> None:
 
 
 def test_top_holds_packages_only() -> None:
-    """The package contains twelve packages and only the two modules that Python requires."""
+    """The package contains thirteen packages and only the two modules that Python requires."""
     found = {path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"}
     packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-    assert len(packages) == 12
+    assert len(packages) == 13
     assert found - packages == {"__init__.py", "__main__.py", "py.typed"}
 
 
@@ -292,7 +292,7 @@ def test_deciding_loads_no_code_of_the_work(module: str) -> None:
     work = {
         name
         for name in loaded_by(f"import {module}")
-        if inside(name.removeprefix("hesiod_watch."), ("actions", "fastq", "report"))
+        if inside(name.removeprefix("hesiod_watch."), ("actions", "bam", "fastq", "report"))
     }
     assert work == set()
 

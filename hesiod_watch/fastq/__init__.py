@@ -12,6 +12,7 @@ The modules, lowest first. Only `sources` and `durable` open files, through `hos
 - `coder` (in C: `scan.c`, `coder.c`): FASTQ to figures and to BGZF
 - `records`, `headers`: the parts of a FASTQ file · `compress`: FASTQ to BGZF
 - `statistics`, `measure`, `packed_statistics`, `md5`, `malloc`, `readback`
+- `formats`: FASTQ and BAM, by the ending of a name; the package `bam` has the second
 - `append` (to the end of one output), `batch` (of several outputs) · `pool`, `worker`
 - `journal`, `journal_state`, `checkpoint`, `output_set`: the record of what is durable
 - `backlog`, `ingest`

@@ -1,6 +1,7 @@
 """Append sources to the end of one output, make them durable, and read them back.
 
-The journal can then record them. Each output is written in one of two ways:
+The journal can then record them. `OutputAppender` is the same for every format; `bam.append` has
+the one for BAM. Each output of FASTQ is written in one of two ways:
 
 - Where all sources are gzipped, their gzip members are kept byte for byte. They are inflated once,
   for the statistics and to check their integrity.
@@ -14,7 +15,9 @@ source happens to be BGZF, every source that is not BGZF is converted to it.
 from __future__ import annotations
 
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from pathlib import Path
 
@@ -33,6 +36,7 @@ from hesiod_watch.fastq.readback import TextChecksum, confirm
 from hesiod_watch.fastq.records import RecordReader
 from hesiod_watch.fastq.sources import SourceFile
 from hesiod_watch.fastq.statistics import ReadStatistics
+from hesiod_watch.fastq.tasks import OutputPart
 from hesiod_watch.host.files import OpenDirectory
 
 OnUnit = Callable[[int, int, int], None]
@@ -49,35 +53,41 @@ class _Encoding(Enum):
     REWRITE = auto()  # one new gzip member
 
 
-class OutputAppender:
+@dataclass(frozen=True, slots=True)
+class AppendedSource:
+    """One source as it was read, and what was written of it."""
+
+    statistics: ReadStatistics
+    text: TextChecksum  # of all that the source inflates to
+    written: TextChecksum  # of all that its piece must inflate to
+    ctime_ns: int
+    inode: int
+    sha256: str
+    note: str = ""
+    header: tuple[str, ...] = ()
+
+
+class OutputAppender(ABC):
     """Writer of one output from byte `at` on.
 
     Call `append` for each source in order, then `sync`, then `confirm`; call `close` in any case.
-    `members`: keep the sources' own gzip members. `md5` is the saved digest of the first `at`
-    bytes; None computes no digest. After an error in `append`, `rewind` discards what that source
-    left.
+    After an error in `append`, `rewind` discards what that source left.
     """
 
-    def __init__(
-        self, name: str, path: Path, level: Level, *, members: bool, at: int, md5: bytes | None
-    ) -> None:
+    blocks = True
+    """Whether every byte of the output must be BGZF."""
+
+    def __init__(self, part: OutputPart, path: Path) -> None:
         keep_freed_memory()
         self.path = path
         self.pieces: list[Piece] = []
         self.statistics = ReadStatistics()
-        self._name = name
-        self._level = level
-        self._verbatim = members
-        self._blocks = not members or (at > 0 and has_blocks(path))  # the output is BGZF
-        self._file = OutputFile(path, at)
-        self._digest = None if md5 is None else Md5(md5)
-        # For the current source: its start in the output, the digest before it, the bytes written
-        # and the text read.
-        self._start, self._before = at, md5
-        self._size, self._crc = at, 0
-        self._text = TextChecksum(0, 0)
-        self._hints = (0, 0)  # change time and inode of the source file
-        self._sha256 = ""  # of the source file
+        self._name = part.name
+        self._file = OutputFile(path, part.at)
+        self._digest = None if part.md5 is None else Md5(part.md5)
+        # For the current source: its start in the output, the digest before it, the bytes written.
+        self._start, self._before = part.at, part.md5
+        self._size, self._crc = part.at, 0
         self._texts: list[TextChecksum] = []
 
     @property
@@ -93,16 +103,8 @@ class OutputAppender:
         Nothing is durable yet. Raises `BadSource`, `TemporaryError` or `PermanentError`, naming the
         file.
         """
-        self._start, self._before = self._size, self.md5
-        encoding = self._choose_encoding(source, cell)
-        measure, repaired = self._copy(source, cell, encoding, on_unit)
-        if encoding is _Encoding.VERBATIM and repaired:
-            # A needed repair is rare, and known only at the end: write again, not verbatim.
-            self.rewind()
-            measure, repaired = self._copy(
-                source, cell, _Encoding.BGZF if self._blocks else _Encoding.REWRITE, None
-            )
-        statistics = measure.result()
+        self._start, self._before, self._crc = self._size, self.md5, 0
+        done = self._copy(source, cell, on_unit)
         piece = Piece(
             source=source.name,
             size=source.size,
@@ -111,24 +113,31 @@ class OutputAppender:
             offset=self._start,
             length=self._size - self._start,
             crc32=self._crc,
-            reads=statistics.reads,
-            bases=statistics.bases,
-            note=_note(source, repaired, statistics),
-            ctime_ns=self._hints[0],
-            inode=self._hints[1],
-            text_bytes=self._text.size,
-            text_crc32=self._text.crc32,
-            sha256=self._sha256,
+            reads=done.statistics.reads,
+            bases=done.statistics.bases,
+            note=done.note,
+            ctime_ns=done.ctime_ns,
+            inode=done.inode,
+            text_bytes=done.text.size,
+            text_crc32=done.text.crc32,
+            sha256=done.sha256,
+            header=done.header,
         )
         self.pieces.append(piece)
-        self.statistics.merge(statistics)
-        self._texts.append(self._text)
+        self.statistics.merge(done.statistics)
+        self._texts.append(done.written)
         return piece
+
+    @abstractmethod
+    def _copy(
+        self, source: FileEntry, cell: OpenDirectory, on_unit: OnUnit | None
+    ) -> AppendedSource:
+        """Read one source to its end, and write its reads with `_write`."""
 
     def rewind(self) -> None:
         """Restore the state before the last call of `append`, which failed."""
         self._file.rewind(self._start)
-        self._size = self._start
+        self._size, self._crc = self._start, 0
         self._digest = None if self._before is None else Md5(self._before)
 
     def sync(self) -> None:
@@ -140,10 +149,43 @@ class OutputAppender:
 
         Raises `PermanentError` if it differs; then none of it counts.
         """
-        confirm(self.path, self.pieces, self._texts, blocks=not self._verbatim)
+        confirm(self.path, self.pieces, self._texts, blocks=self.blocks)
 
     def close(self) -> None:
         self._file.close()
+
+    def _write(self, data: bytes | memoryview) -> None:
+        self._file.write(data)
+        if self._digest is not None:
+            self._digest.update(data)
+        self._crc = isal_zlib.crc32(data, self._crc)
+        self._size += len(data)
+
+
+class FastqAppender(OutputAppender):
+    """Writer of one output of FASTQ. `part.members`: keep the sources' own gzip members."""
+
+    def __init__(self, part: OutputPart, path: Path, level: Level) -> None:
+        super().__init__(part, path)
+        self._level = level
+        self._verbatim = part.members
+        self.blocks = not part.members
+        # Every source is written as BGZF.
+        self._to_blocks = self.blocks or (part.at > 0 and has_blocks(path))
+
+    def _copy(
+        self, source: FileEntry, cell: OpenDirectory, on_unit: OnUnit | None
+    ) -> AppendedSource:
+        encoding = self._choose_encoding(source, cell)
+        done = self._copy_as(source, cell, encoding, on_unit)
+        if encoding is _Encoding.VERBATIM and done.note:
+            # A needed repair is rare, and known only at the end: write again, not verbatim.
+            self.rewind()
+            again = _Encoding.BGZF if self._to_blocks else _Encoding.REWRITE
+            done = self._copy_as(source, cell, again, None)
+        if not done.note and not done.statistics.reads:
+            return replace(done, note=f"{source.name}: empty file")
+        return done
 
     def _choose_encoding(self, source: FileEntry, cell: OpenDirectory) -> _Encoding:
         if not self._verbatim:
@@ -151,14 +193,14 @@ class OutputAppender:
         with SourceFile(source, cell) as file:
             is_block = bgzf.is_block(file.head(bgzf.HEAD_BYTES))
         if not self._size:
-            self._blocks = is_block
-        return _Encoding.BGZF if self._blocks and not is_block else _Encoding.VERBATIM
+            self._to_blocks = is_block
+        return _Encoding.BGZF if self._to_blocks and not is_block else _Encoding.VERBATIM
 
-    def _copy(
+    def _copy_as(
         self, source: FileEntry, cell: OpenDirectory, encoding: _Encoding, on_unit: OnUnit | None
-    ) -> tuple[ReadMeasurer, str]:
-        """Write one source with `encoding`; return its measure, and what was repaired in it."""
-        self._crc, self._text = 0, TextChecksum(0, 0)
+    ) -> AppendedSource:
+        """Write one source with `encoding`; the note says what was repaired in it."""
+        text = TextChecksum(0, 0)
         measure = ReadMeasurer(source.path)
         rewriting = (
             isal_zlib.compressobj(2, isal_zlib.DEFLATED, _GZIP_MEMBER)
@@ -166,7 +208,6 @@ class OutputAppender:
             else None
         )
         with SourceFile(source, cell) as file:
-            self._hints = (file.ctime_ns, file.inode)
             readinto = file.readinto_hashed
             if source.gzipped and source.size:  # an empty file is not gzip, and is allowed
                 readinto = GzipReader(
@@ -176,7 +217,7 @@ class OutputAppender:
             reported = 0
             for unit in reader:
                 plain = measure.add(unit)
-                self._text = self._text.followed_by(unit.data)
+                text = text.followed_by(unit.data)
                 if rewriting is not None:
                     self._write(rewriting.compress(unit.data))
                 elif encoding is _Encoding.BGZF:
@@ -187,17 +228,14 @@ class OutputAppender:
             if on_unit is not None:
                 on_unit(source.size - reported, 0, 0)
             file.check_unchanged()
-            self._sha256 = file.sha256
         if rewriting is not None:
             self._write(rewriting.flush(zlib.Z_FINISH))
-        return measure, reader.repaired
-
-    def _write(self, data: bytes | memoryview) -> None:
-        self._file.write(data)
-        if self._digest is not None:
-            self._digest.update(data)
-        self._crc = isal_zlib.crc32(data, self._crc)
-        self._size += len(data)
+        repaired = f"{source.name}: {reader.repaired}; repaired in the output"
+        return AppendedSource(
+            measure.result(),
+            *(text, text, file.ctime_ns, file.inode, file.sha256),
+            note=repaired if reader.repaired else "",
+        )
 
 
 def keeps_members(output: Output, settings: Settings) -> bool:
@@ -216,10 +254,3 @@ def has_blocks(path: Path) -> bool:
         reader.seek(0, len(head))
         reader.readinto(memoryview(head))
     return bgzf.is_block(bytes(head))
-
-
-def _note(source: FileEntry, repaired: str, statistics: ReadStatistics) -> str:
-    """A note for people about an appended source; empty if there is nothing to report."""
-    if repaired:
-        return f"{source.name}: {repaired}; repaired in the output"
-    return "" if statistics.reads else f"{source.name}: empty file"

@@ -16,9 +16,11 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from hesiod_watch.bam.append import BamAppender
 from hesiod_watch.core.errors import BadSource, HesiodError, TemporaryError
 from hesiod_watch.fastq import durable
-from hesiod_watch.fastq.append import OnUnit, OutputAppender
+from hesiod_watch.fastq.append import FastqAppender, OnUnit, OutputAppender
+from hesiod_watch.fastq.formats import is_bam
 from hesiod_watch.fastq.tasks import AppendTask, OutputGrowth, OutputPart, TaskResult
 
 
@@ -69,10 +71,8 @@ def _grow(
             if appenders and (stop() or time.monotonic() > deadline):
                 return None
             if appender is None:
-                path = task.directory / part.name
-                appender = OutputAppender(
-                    part.name, path, task.level, members=part.members, at=part.at, md5=part.md5
-                )
+                kind = BamAppender if is_bam(part.name) else FastqAppender
+                appender = kind(part, task.directory / part.name, task.level)
                 opened.callback(appender.close)
                 appenders.append((part, appender))
             try:

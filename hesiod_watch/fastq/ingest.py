@@ -374,6 +374,7 @@ class Ingest:
                     entry.end,
                     self._output_set.figures(entry).md5,
                     sources,
+                    entry.header,
                 )
             )
         return AppendTask(

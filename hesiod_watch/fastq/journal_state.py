@@ -50,6 +50,11 @@ class JournalEntry:
     commit: int = -1
     commit_start: int = 0  # number of the first piece of that write
 
+    @property
+    def header(self) -> tuple[str, ...]:
+        """Lines that the sources after the first one add to the header of a BAM output."""
+        return tuple(line for piece in self.pieces for line in piece.header)
+
     def add(self, piece: Piece) -> None:
         if self.ended or piece.offset != self.end or piece.output != self.name:
             raise ValueError("a piece that does not follow the previous one")
@@ -168,12 +173,20 @@ def piece(number: int, taken: Piece) -> Fact:
         fact |= {key: getattr(taken, key) for key in _LATER}
     if taken.sha256:
         fact["sha256"] = taken.sha256
+    if taken.header:
+        fact["header"] = taken.header
     return fact | {"note": taken.note} if taken.note else fact
 
 
 def piece_of(fact: Fact, name: str) -> Piece:
     known = {key: fact[key] for key in _ALWAYS} | {key: fact.get(key, 0) for key in _LATER}
-    return Piece(output=name, note=fact.get("note", ""), sha256=fact.get("sha256", ""), **known)
+    return Piece(
+        output=name,
+        note=fact.get("note", ""),
+        sha256=fact.get("sha256", ""),
+        header=tuple(fact.get("header", ())),
+        **known,
+    )
 
 
 def seen(number: int, piece_number: int, again: SourceIdentity) -> Fact:

@@ -72,6 +72,9 @@ class Piece:
     text_bytes: int = 0
     text_crc32: int = 0
     sha256: str = ""  # of the source's bytes on disk; "" in journals that lack it
+    # Lines of a BAM source's header that the sources before it lack; the first source has all its
+    # lines in the output itself.
+    header: tuple[str, ...] = ()
 
     @property
     def entry(self) -> FileEntry:

@@ -49,7 +49,7 @@ class OutputFigures:
 
     def fold(self) -> bytes:
         """All statistics, packed."""
-        if self.fresh.reads:
+        if self.fresh.reads or self.fresh.bam.records:
             self.packed = packed_statistics.add(self.packed, self.fresh)
             self.fresh = ReadStatistics()
         return self.packed
@@ -265,7 +265,7 @@ class OutputSet:
         count, figures = known or (0, OutputFigures())
         if rest := entry.pieces[count:]:
             found = (
-                readback.measure(self.directory / entry.name, rest, figures.md5)
+                readback.measure(self.directory / entry.name, rest, figures.md5, entry.header)
                 if entry.end
                 else None
             )

@@ -11,14 +11,20 @@ from __future__ import annotations
 import json
 import struct
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from hesiod_watch.fastq.statistics import KINDS, LengthDistribution, ReadStatistics
+from hesiod_watch.fastq.statistics import (
+    KINDS,
+    BamCounts,
+    LengthDistribution,
+    ReadStatistics,
+)
 
 _Table = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Sorted distinct values, and the count of each."""
@@ -51,6 +57,7 @@ def unpack(packed: bytes) -> ReadStatistics:
     pairs = iter(counters[len(_COUNTERS) :])
     for kind, total in zip(KINDS, facts["totals"], strict=True):
         statistics.qualities[kind] = LengthDistribution(next(pairs), next(pairs), total)
+    statistics.bam = _bam_of(facts)
     return statistics
 
 
@@ -68,6 +75,9 @@ def add(packed: bytes, more: ReadStatistics) -> bytes:
     models = ReadStatistics(models=set(facts["models"]))
     models.saw_models(more.models)
     both["models"] = sorted(models.models)
+    counts = _bam_of(facts)
+    counts.merge(more.bam)
+    both |= _bam_facts(counts)
     merged = [
         _merge(table, _table(counter))
         for table, counter in zip(tables, _counters(more), strict=True)
@@ -89,7 +99,22 @@ def _facts(statistics: ReadStatistics) -> dict[str, Any]:
         "totals": [statistics.qualities[kind].total for kind in KINDS],
         "first_start": statistics.first_start,
         "models": sorted(statistics.models),
+        **_bam_facts(statistics.bam),
     }
+
+
+def _bam_facts(counts: BamCounts) -> dict[str, Any]:
+    """The counts of BAM; absent for reads from FASTQ, as in checkpoints of earlier versions."""
+    if not counts.records:
+        return {}
+    return {"bam": asdict(counts) | {"modified_models": sorted(counts.modified_models)}}
+
+
+def _bam_of(facts: Mapping[str, Any]) -> BamCounts:
+    found = facts.get("bam")
+    if found is None:
+        return BamCounts()
+    return BamCounts(**{**found, "modified_models": set(found["modified_models"])})
 
 
 def _table(counter: Counter[int]) -> _Table:

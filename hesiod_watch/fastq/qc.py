@@ -28,7 +28,12 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from hesiod_watch.fastq.statistics import YIELD_SECONDS, LengthDistribution, ReadStatistics
+from hesiod_watch.fastq.statistics import (
+    YIELD_SECONDS,
+    BamCounts,
+    LengthDistribution,
+    ReadStatistics,
+)
 
 PARTS = ("pass", "fail", "skip")
 
@@ -55,8 +60,8 @@ def qc_groups(written: Iterable[tuple[str | None, str, ReadStatistics]]) -> dict
     """The keys "mean_q", "total", "pass", "fail", "skip" and "barcodes" of `qc.json`.
 
     `written` contains barcode (None: not barcoded), part and statistics of each output of one cell.
-    The value of a part without outputs is None. Raises ValueError for a part that is not in
-    `PARTS`.
+    The value of a part without outputs is None. Reads that a barcode's part has both as FASTQ and
+    as BAM count once. Raises ValueError for a part that is not in `PARTS`.
     """
     given: dict[str | None, dict[str, list[ReadStatistics]]] = {}
     for barcode, part, statistics in written:
@@ -64,7 +69,7 @@ def qc_groups(written: Iterable[tuple[str | None, str, ReadStatistics]]) -> dict
             raise ValueError(f"unknown part {part!r}")
         given.setdefault(barcode, {}).setdefault(part, []).append(statistics)
     by_barcode = {
-        barcode: {part: _merged(several) for part, several in parts.items()}
+        barcode: {part: _of_both_formats(several) for part, several in parts.items()}
         for barcode, parts in given.items()
     }
     by_part = {
@@ -138,6 +143,23 @@ def group(statistics: ReadStatistics, bare_rule: str) -> dict[str, Any]:
                 for channel in sorted(statistics.channels)
             },
         },
+        **_bam(statistics.bam),
+    }
+
+
+def _bam(counts: BamCounts) -> dict[str, Any]:
+    """The key "bam" of a GROUP; absent if none of its reads came in BAM."""
+    if not counts.records:
+        return {}
+    return {
+        "bam": {
+            "reads": counts.reads,
+            "records": counts.records,
+            "aligned": counts.aligned,
+            "duplex": counts.duplex,
+            "modified": counts.modified,
+            "modified_base_models": sorted(counts.modified_models),
+        }
     }
 
 
@@ -176,6 +198,21 @@ def _merged(several: Collection[ReadStatistics]) -> ReadStatistics:
     for statistics in several:
         merged.merge(statistics)
     return merged
+
+
+def _of_both_formats(several: Collection[ReadStatistics]) -> ReadStatistics:
+    """Statistics of the outputs of one barcode and part: MinKNOW writes each read in each format.
+
+    The numbers are those of FASTQ if there are any, with what only BAM shows.
+    """
+    fastq = [one for one in several if not one.bam.records]
+    if len(fastq) == len(several) or not any(one.reads for one in fastq):
+        return _merged(several)
+    both = ReadStatistics()
+    both.merge(_merged(fastq))
+    for one in several:
+        both.bam.merge(one.bam)
+    return both
 
 
 def _both(one: LengthDistribution, other: LengthDistribution) -> LengthDistribution:

@@ -17,16 +17,16 @@ from pathlib import Path
 
 from isal import isal_zlib
 
+from hesiod_watch.bam.front import read_header
 from hesiod_watch.core.errors import BadSource, PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.fastq.blocks import BgzfBlocks
 from hesiod_watch.fastq.durable import OutputReader
+from hesiod_watch.fastq.formats import is_bam, is_compressed, unit_measurer, unit_reader
 from hesiod_watch.fastq.gunzip import GzipReader
 from hesiod_watch.fastq.md5 import Md5
-from hesiod_watch.fastq.measure import ReadMeasurer
 from hesiod_watch.fastq.model import Piece, SourceIdentity
-from hesiod_watch.fastq.records import RecordReader
 from hesiod_watch.fastq.sources import SourceFile
 from hesiod_watch.fastq.statistics import ReadStatistics
 from hesiod_watch.host.files import OpenDirectory, checksums, regular
@@ -99,9 +99,9 @@ def reread(source: FileEntry, cell: OpenDirectory, piece: Piece) -> SourceIdenti
     try:
         with SourceFile(source, cell) as file:
             readinto = file.readinto_hashed
-            if source.gzipped and source.size:
+            if is_compressed(source.name) and source.size:
                 readinto = GzipReader(readinto, source.path).readinto
-            for unit in RecordReader(readinto, source.path):
+            for unit in unit_reader(source.name, readinto, source.path):
                 text = text.followed_by(unit.data)
             file.check_unchanged()
     except BadSource:  # the source was sound when it was appended
@@ -149,14 +149,19 @@ def md5_of(path: Path) -> str:
         return checksums(descriptor, "md5")[0]
 
 
-def measure(path: Path, pieces: Sequence[Piece], md5: bytes | None) -> ReadbackResult:
-    """Measure pieces, and continue the digest `md5` over their bytes. Raises `TemporaryError`."""
+def measure(
+    path: Path, pieces: Sequence[Piece], md5: bytes | None, header: Sequence[str] = ()
+) -> ReadbackResult:
+    """Measure pieces, and continue the digest `md5` over their bytes. Raises `TemporaryError`.
+
+    `header`: lines of the header of a BAM output that are not in the output itself.
+    """
     total = ReadStatistics()
     with OutputReader(path) as reader:
         for number, piece in enumerate(pieces):
             digest = Md5(md5) if md5 is not None else None
             try:
-                statistics = _measure(path, reader, piece, digest)
+                statistics = _measure(path, reader, piece, digest, header)
             except TemporaryError:
                 raise
             except PermanentError:
@@ -169,14 +174,17 @@ def measure(path: Path, pieces: Sequence[Piece], md5: bytes | None) -> ReadbackR
 
 
 def _measure(
-    path: Path, reader: OutputReader, piece: Piece, digest: Md5 | None
+    path: Path, reader: OutputReader, piece: Piece, digest: Md5 | None, header: Sequence[str]
 ) -> ReadStatistics | None:
     """Statistics of one piece; None if it is not as it was written."""
     reader.seek(piece.offset, piece.length)
     counter = _ChecksumCounter(digest)
-    measuring = ReadMeasurer(path)
+    front = read_header(path)[0].lines if is_bam(path.name) else ()
+    measuring = unit_measurer(path.name, path, (*front, *header))
     if piece.length:
-        for unit in RecordReader(GzipReader(reader.readinto, path, counter.add).readinto, path):
+        inflated = GzipReader(reader.readinto, path, counter.add)
+        headed = not piece.offset
+        for unit in unit_reader(path.name, inflated.readinto, path, headed=headed):
             measuring.add(unit)
     statistics = measuring.result()
     as_written = (counter.size, counter.crc32) == (piece.length, piece.crc32)

@@ -41,6 +41,30 @@ class LengthDistribution:
 
 
 @dataclass(slots=True)
+class BamCounts:
+    """Counts of reads that came in BAM; all 0 for reads from FASTQ."""
+
+    reads: int = 0
+    records: int = 0  # reads, and their further alignments
+    aligned: int = 0  # reads
+    duplex: int = 0  # reads that the tag `dx` names so
+    modified: int = 0  # reads with modified bases (tag MM)
+    # Models that called the modified bases; where the header names none, the modifications.
+    modified_models: set[str] = field(default_factory=set)
+
+    def merge(self, other: BamCounts) -> None:
+        self.reads += other.reads
+        self.records += other.records
+        self.aligned += other.aligned
+        self.duplex += other.duplex
+        self.modified += other.modified
+        self.saw_models(other.modified_models)
+
+    def saw_models(self, models: Iterable[str]) -> None:
+        self.modified_models = _first_names(self.modified_models.union(models))
+
+
+@dataclass(slots=True)
 class ReadStatistics:
     """Statistics of some reads. Starts empty; `merge` adds."""
 
@@ -59,6 +83,7 @@ class ReadStatistics:
     yield_bases: Counter[int] = field(default_factory=Counter)
     first_start: int | None = None  # earliest start of a read, microseconds since 1970
     models: set[str] = field(default_factory=set)
+    bam: BamCounts = field(default_factory=BamCounts)
 
     @property
     def tagged(self) -> int:
@@ -81,11 +106,16 @@ class ReadStatistics:
         self.yield_bases.update(other.yield_bases)
         self.saw_start(other.first_start)
         self.saw_models(other.models)
+        self.bam.merge(other.bam)
 
     def saw_start(self, start: int | None) -> None:
         if start is not None and (self.first_start is None or start < self.first_start):
             self.first_start = start
 
     def saw_models(self, models: Iterable[str]) -> None:
-        # Keeps the alphabetically first names, so that the order of merging does not matter.
-        self.models = set(sorted(self.models.union(models))[:MODELS_LIMIT])
+        self.models = _first_names(self.models.union(models))
+
+
+def _first_names(names: set[str]) -> set[str]:
+    """The alphabetically first names, so that the order of merging does not matter."""
+    return set(sorted(names)[:MODELS_LIMIT])

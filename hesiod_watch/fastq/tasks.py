@@ -34,6 +34,7 @@ class OutputPart:
     at: int  # bytes of the output that are journalled
     md5: bytes | None  # saved digest of the journalled bytes
     sources: tuple[FileEntry, ...]
+    header: tuple[str, ...] = ()  # lines that journalled pieces add to the header of a BAM output
 
 
 @dataclass(frozen=True, slots=True)

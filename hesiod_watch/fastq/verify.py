@@ -14,9 +14,9 @@ from pathlib import Path
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.fastq import bgzf
 from hesiod_watch.fastq.blocks import BgzfBlocks
+from hesiod_watch.fastq.formats import unit_reader
 from hesiod_watch.fastq.gunzip import GzipReader
 from hesiod_watch.fastq.model import Tally
-from hesiod_watch.fastq.records import RecordReader
 from hesiod_watch.fastq.sources import SourceFile, look
 from hesiod_watch.host.files import OpenDirectory
 
@@ -44,14 +44,13 @@ def verify(
             BgzfBlocks(file.readinto, written_path, digest.update) if bgzf.is_block(head) else None
         )
         inflating = blocks or GzipReader(file.readinto, written_path, digest.update)
-        reader = RecordReader(inflating.readinto, written_path)
-        found_bases = 0
+        reader = unit_reader(written_path.name, inflating.readinto, written_path)
+        found_reads = found_bases = 0
         for unit in reader:
+            found_reads += unit.reads
             found_bases += int(unit.lengths.sum())
             if on_progress is not None:
-                on_progress(
-                    Tally(file.consumed, reader.records + unit.reads, found_bases, "verifying")
-                )
+                on_progress(Tally(file.consumed, found_reads, found_bases, "verifying"))
         file.check_unchanged()
     if blocks and blocks.last != bgzf.END_OF_FILE:
         raise PermanentError(
@@ -59,7 +58,7 @@ def verify(
         )
     for what, found, expected in (
         ("MD5", digest.hexdigest(), md5),
-        ("reads", reader.records, reads),
+        ("reads", found_reads, reads),
         ("bases", found_bases, bases),
     ):
         if found != expected:
