@@ -27,6 +27,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "watchdog": ("service.watch",),
     "numpy": ("fastq", "bam", "report", "cli.simulator"),
     "isal": ("fastq", "cli.simulator"),
+    "pysam": ("bam.sorting", "cli.simulator"),
     "jinja2": ("report",),
     "markupsafe": ("report",),
     "prometheus_client": ("report.metrics",),

@@ -2,7 +2,7 @@
 
 One attempt:
 
-1. List the FASTQ files, and count all data files in the same look.
+1. List the files of reads, and count all data files in the same look.
 2. Read the finished files that are new, and commit them.
 3. Publish the present state: numbers for `status`, and a page that shows the cell as running. Only
    a cell that no process has claimed gets them: they must never replace results. As in
@@ -76,7 +76,7 @@ def _ingest(job: Job) -> None:
     with translated(cell_output, own_output=True):
         cell_output.mkdir(parents=True, exist_ok=True)
     # Read before the listing: any later change is a reason for another attempt.
-    seen = minknow.fastq_changed(job.cell_dir)
+    seen = minknow.reads_changed(job.cell_dir)
     now = time.time()
     listed, contents = find_outputs(job)
     outputs, newest = finished_sources(listed, _newest_before(cell_output), now)
@@ -98,12 +98,13 @@ def _ingest(job: Job) -> None:
             except BadSource as error:
                 bad = error  # the other outputs have grown
                 remember_lost(cell_output, damaged_names(job, error))
-            state = {
+            state: dict[str, Any] = {
                 "seen_ns": seen,
                 "unfinished": unfinished,
                 "newest": {name: asdict(file) for name, file in newest.items()},
             }
             _publish_state(job, cell_output, ingest, contents, state)
+            so_far = state["results"]
     finally:
         reporter.end()
     if bad:
@@ -111,7 +112,7 @@ def _ingest(job: Job) -> None:
     if taken:
         job.log().line(
             f"{cell}: ingested {number_of(taken, 'file')} while it runs: "
-            f"{number_of(ingest.reads, 'read')}, {number_of(ingest.bases, 'base')} so far"
+            f"{number_of(so_far['reads'], 'read')}, {number_of(so_far['bases'], 'base')} so far"
         )
 
 

@@ -4,8 +4,8 @@ Each step starts only after the step before it:
 
 1. Record this process as the worker of the claim, then look for a later claim (`flags` explains the
    protocol). Either the later attempt sees us, or we see it.
-2. Process the FASTQ that `ingest` has left, each file in one pass. Output is read back before it
-   counts.
+2. Process the reads that `ingest` has left, each file in one pass. Output is read back before it
+   counts. Outputs of aligned BAM are sorted and indexed.
 3. Compare every source with the journal: each is there, unchanged, and taken once; reads in = reads
    out.
 4. In the same look, count the cell's files once more, and compare their contents with each other:
@@ -39,6 +39,7 @@ from pathlib import Path
 from hesiod_watch.actions import Job, Outcome, command_of
 from hesiod_watch.actions.attempt import attempt_at
 from hesiod_watch.actions.outputs.ingest_dir import (
+    complete_outputs,
     follow_renamed_library,
     hand_over,
     ingest_files,
@@ -174,6 +175,12 @@ def _process(job: Job) -> CellResults:
             )
             publish_unfinished(files, place, cell_output, lambda: _still_ours(job))
             raise
+        written = complete_outputs(
+            job,
+            written,
+            place,
+            lambda one: reporter.say(Progress("sorting", total, total, one.reads, one.bases)),
+        )
         # Listed first: data that come during the count are among those that came later.
         directories = directories_text(job.cell_dir)
         contents = contents_if_unchanged(job, outputs)
@@ -183,7 +190,7 @@ def _process(job: Job) -> CellResults:
             )
         counted = contents, _judge(job, contents, equal_sources(written))
         reporter.say(Progress("reporting", total, total, ingest.reads, ingest.bases))
-        written = hand_over(written, place)
+        written = hand_over(written, ingest.directory, place)
         present = {source.name for output in outputs for source in output.sources}
         removed = removed_sources(cell_output, present)
         results = CellResults.make(

@@ -182,7 +182,7 @@ class BamReader:
 
 
 def foreign(head: bytes) -> str:
-    """What a file contains that is not BGZF, by its first bytes; "" if it may be BGZF."""
+    """Words for a file that is not BGZF, by its first bytes; "" if it may be BGZF."""
     if not head:
         return "empty file: it has not even a header"
     if head.startswith(b"\x1f\x8b"):

@@ -162,7 +162,7 @@ class BackupPlaceSettings(EndpointSettings):
     """Whether raw data are copied, too, and not only results: everything in a cell's directory."""
 
     fastq: bool = False
-    """Whether raw data include the FASTQ files whose reads are already in the results."""
+    """Whether raw data include the FASTQ and BAM files that the results can restore."""
 
 
 @dataclass(frozen=True, slots=True)

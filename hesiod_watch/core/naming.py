@@ -21,6 +21,10 @@ from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.model import CellId, CellName
 
 NAME_MAX_BYTES = 200  # file systems allow 255; flags and temporary files add to a name
+FASTQ_SUFFIX = ".fastq.gz"
+BAM_SUFFIX = ".bam"
+INDEX_SUFFIXES = (".bai", ".csi")
+"""Endings that follow the name of an output of BAM in the name of its index."""
 FILE_NAME_MAX_BYTES = 255
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@=, -]*")
@@ -247,22 +251,29 @@ def _percent_encoded(barcode: str) -> str:
 
 
 def is_output_file_name(name: str, run: str, cell: CellId) -> bool:
-    """Whether `output_file_name` may have made a name for this cell.
+    """Whether `output_file_name` may have made a name for this cell, or for an index of it.
 
     Raises PermanentError for quarantined names.
     """
     common = output_file_name(run, cell, None, "pass").removesuffix("pass.fastq.gz")
-    return name.startswith(common) and name.endswith(
-        ("pass.fastq.gz", "fail.fastq.gz", "skip.fastq.gz")
-    )
+    suffixes = (FASTQ_SUFFIX, BAM_SUFFIX, *(BAM_SUFFIX + index for index in INDEX_SUFFIXES))
+    endings = tuple(part + suffix for part in ("pass", "fail", "skip") for suffix in suffixes)
+    return name.startswith(common) and name.endswith(endings)
 
 
-def output_file_name(run: str, cell: CellId, barcode: str | None, part: str) -> str:
+def holds_reads(name: str) -> bool:
+    """Whether a result file contains reads, or is the index of one that does."""
+    return name.endswith((".gz", BAM_SUFFIX, *(BAM_SUFFIX + index for index in INDEX_SUFFIXES)))
+
+
+def output_file_name(
+    run: str, cell: CellId, barcode: str | None, part: str, suffix: str = FASTQ_SUFFIX
+) -> str:
     """Return the name of one output file, unique within the cell's output directory.
 
     The form is `{run}_{library}_{flow_cell_id}_{8 hex}[.suffix][_{barcode}]_{part}.fastq.gz`, the
-    output directory `{library}/{cell}`. `barcode` is the name of the barcode's directory (often an
-    alias chosen by a person), or None. `part` is pass, fail or skip.
+    output directory `{library}/{cell}`; `suffix` may be another one. `barcode` is the name of the
+    barcode's directory (often an alias chosen by a person), or None. `part` is pass, fail or skip.
 
     Blanks of run and library stay. A barcode's characters outside `[A-Za-z0-9._-]` are
     percent-encoded, also `%` itself. So different barcodes of a cell get different names, and no
@@ -284,10 +295,11 @@ def output_file_name(run: str, cell: CellId, barcode: str | None, part: str) -> 
     pieces = [run, cell.library, parsed.flow_cell_id, short_id]
     if barcode is not None:
         pieces.append(_percent_encoded(barcode))
-    name = "_".join([*pieces, part]) + ".fastq.gz"
-    if len(name) > FILE_NAME_MAX_BYTES:
+    name = "_".join([*pieces, part]) + suffix
+    longest = len(name) + (len(INDEX_SUFFIXES[0]) if suffix == BAM_SUFFIX else 0)
+    if longest > FILE_NAME_MAX_BYTES:
         raise PermanentError(
-            f"run {run}, cell {cell}: the output's name would be {len(name)} bytes long, file"
+            f"run {run}, cell {cell}: the output's name would be {longest} bytes long, file"
             f" systems allow {FILE_NAME_MAX_BYTES}: {name};"
             " shorten the name of the run, the library or the barcode"
         )

@@ -11,11 +11,10 @@ from typing import Any, Protocol
 
 from hesiod_watch.bam.measure import BamMeasurer
 from hesiod_watch.bam.records import BamReader
+from hesiod_watch.core.naming import BAM_SUFFIX
 from hesiod_watch.fastq.measure import ReadMeasurer
 from hesiod_watch.fastq.records import RecordReader
 from hesiod_watch.fastq.statistics import ReadStatistics
-
-BAM_SUFFIX = ".bam"
 
 ReadInto = Callable[[memoryview], int]
 

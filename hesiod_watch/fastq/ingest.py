@@ -136,6 +136,11 @@ class Ingest:
         ]
 
     @property
+    def directory(self) -> Path:
+        """The directory with the growing outputs."""
+        return self._output_set.directory
+
+    @property
     def reads(self) -> int:
         return sum(entry.reads for entry in self._output_set.entries.values())
 

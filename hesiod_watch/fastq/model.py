@@ -100,6 +100,16 @@ class SourceIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexFile:
+    """Index of a sorted output of BAM, whole and fsynced at `path`."""
+
+    name: str  # its final name
+    path: Path
+    bytes: int
+    md5: str
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """One output, whole and fsynced at `path` (still under its temporary suffix)."""
 
@@ -112,6 +122,8 @@ class Written:
     statistics: ReadStatistics
     pieces: tuple[Piece, ...]
     notes: tuple[str, ...]  # notes for people
+    placed: bool = True  # each piece is at its place; False: the reads were sorted
+    index: IndexFile | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,17 @@ def sound(path: Path, pieces: Sequence[Piece]) -> int:
     return len(pieces)
 
 
+def crc32_of(path: Path, offset: int, length: int) -> int:
+    """The CRC-32 of a range, from the disk. Raises TemporaryError, PermanentError."""
+    counter = _ChecksumCounter()
+    buffer = memoryview(bytearray(_BUFFER_BYTES))
+    with OutputReader(path) as reader:
+        reader.seek(offset, length, forget=True)
+        while count := reader.readinto(buffer):
+            counter.add(buffer[:count])
+    return counter.crc32
+
+
 def read(path: Path, offset: int, length: int) -> bytes:
     """The bytes of a range, from the disk; fewer at the end of the file."""
     buffer = bytearray(length)

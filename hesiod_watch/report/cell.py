@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from hesiod_watch.core.text import number_of
 from hesiod_watch.report import formatting
@@ -217,9 +217,27 @@ def facts(cell: QcDocument) -> tuple[tuple[str, Markup], ...]:
     if cell.models:
         label = "Basecalling model" if len(cell.models) == 1 else "Basecalling models"
         found.append((label, Markup("<br>").join(formatting.name(model) for model in cell.models)))
+    found += _bam_facts(cell.total.bam)
     if protocol := cell.fact("protocol"):
         found.append(("Protocol", formatting.name(protocol)))
     return tuple(found)
+
+
+def _bam_facts(bam: ReadGroup) -> list[tuple[str, Markup]]:
+    """Facts about the reads that came in BAM, of which FASTQ shows nothing."""
+    found: list[tuple[str, Markup]] = []
+    for label, key in (
+        ("Aligned reads", "aligned"),
+        ("Duplex reads", "duplex"),
+        ("Reads with modified bases", "modified"),
+    ):
+        if count := bam.value(key):
+            share = formatting.share_text(count / bam.reads) if bam.reads else ""
+            found.append((label, escape(f"{formatting.reads_text(count)} ({share})")))
+    if models := bam.modified_base_models:
+        label = "Modified-base model" if len(models) == 1 else "Modified-base models"
+        found.append((label, Markup("<br>").join(formatting.name(model) for model in models)))
+    return found
 
 
 DETAILS: tuple[tuple[str, str, int], ...] = (
@@ -285,11 +303,11 @@ def _why_no_reads(cell: QcDocument) -> str:
     """Sentence in place of the numbers of a cell without reads."""
     if cell.basecalling_off:
         return (
-            "Basecalling was off, so the instrument wrote no FASTQ. Reads can be called from the"
+            "Basecalling was off, so the instrument wrote no reads. Reads can be called from the"
             " raw data later."
         )
     if cell.running:
-        return "No finished FASTQ file yet. The numbers come with the first."
+        return "No finished file of reads yet. The numbers come with the first."
     if cell.failed:
-        return "No FASTQ file of this cell could be read to its end."
-    return "There is no read in FASTQ here: the instrument wrote none, or only another format."
+        return "No file of reads of this cell could be read to its end."
+    return "There is no read in FASTQ or BAM: the instrument wrote none, or only another format."

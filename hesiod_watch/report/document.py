@@ -52,6 +52,15 @@ class ReadGroup:
     def bases(self) -> float:
         return self.value("bases") or 0
 
+    @property
+    def bam(self) -> ReadGroup:
+        """Counts of the reads that came in BAM; without a value if there are none."""
+        return ReadGroup(mapping(self.raw.get("bam")))
+
+    @property
+    def modified_base_models(self) -> tuple[str, ...]:
+        return tuple(strings(self.raw.get("modified_base_models")))
+
     @cached_property
     def lengths(self) -> tuple[HistogramBin, ...]:
         histogram = mapping(self.raw.get("length_histogram"))

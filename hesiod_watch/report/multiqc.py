@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from hesiod_watch.report.document import QcDocument, passed_share
+from hesiod_watch.report.document import QcDocument, ReadGroup, passed_share
 
 _PARENT = {
     "parent_id": "hesiod_watch",
@@ -44,6 +44,8 @@ def multiqc_files(qc: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         files["hesiod_watch_barcodes_mqc.json"] = _barcodes(sample, amounts)
     if curve := _length_curve(cell):
         files["hesiod_watch_lengths_mqc.json"] = _lengths(sample, curve)
+    if cell.passed.bam.reads:
+        files["hesiod_watch_bam_mqc.json"] = _bam(sample, cell.passed.bam)
     return files
 
 
@@ -69,6 +71,14 @@ def _plain(name: str) -> str:
     that begins with `=` or `-` as a formula.
     """
     return re.sub(r"[^A-Za-z0-9 -]+", "_", name).lstrip("- ") or "_"
+
+
+BAM_COLUMNS = (
+    ("aligned", "Aligned", "Aligned part of the passed reads"),
+    ("duplex", "Duplex", "Duplex part of the passed reads"),
+    ("modified", "Modified", "Part of the passed reads with calls of modified bases"),
+)
+"""Columns of cells whose reads came in BAM: key, title, description."""
 
 
 def _general(cell: QcDocument, sample: str) -> dict[str, Any]:
@@ -107,6 +117,26 @@ def _general(cell: QcDocument, sample: str) -> dict[str, Any]:
             | {"max": 100},
         },
         "data": {sample: {key: value for key, value in values.items() if value is not None}},
+    }
+
+
+def _bam(sample: str, bam: ReadGroup) -> dict[str, Any]:
+    """Columns that only cells with BAM have."""
+    return {
+        "id": "hesiod_watch_bam",
+        "plot_type": "generalstats",
+        "namespace": "hesiod-watch",
+        "headers": {
+            key: _column(title, description, " %", 1, "Blues") | {"max": 100}
+            for key, title, description in BAM_COLUMNS
+        },
+        "data": {
+            sample: {
+                key: 100 * count / bam.reads
+                for key, _, _ in BAM_COLUMNS
+                if (count := bam.value(key)) is not None
+            }
+        },
     }
 
 

@@ -35,7 +35,7 @@ from hesiod_watch.core.cell_contents import (
     Shortfall,
     Verdict,
 )
-from hesiod_watch.core.naming import display
+from hesiod_watch.core.naming import BAM_SUFFIX, display
 from hesiod_watch.core.ownership import Attempt
 from hesiod_watch.core.text import number_of
 
@@ -224,13 +224,15 @@ def unverified_words(unverified: Mapping[str, int]) -> str:
 
 
 def with_equal_files(found: Completeness, equal: NamedFiles) -> Completeness:
-    """Return the verdict on a cell some of whose FASTQ files have the same reads.
+    """Return the verdict on a cell some of whose files have the same reads.
 
     MinKNOW writes no read twice. So another file was overwritten or lost, or a file was copied.
     """
     if not equal.count:
         return found
-    why = f"{_files(equal.count, DataKind.FASTQ)} with the same reads: {equal}"
+    bam = all(name.endswith(BAM_SUFFIX) for name in equal.names)
+    kind = DataKind.BAM if bam else DataKind.FASTQ
+    why = f"{_files(equal.count, kind)} with the same reads: {equal}"
     verdict = Verdict.OVER if found.proven else found.verdict
     words = why if found.proven else f"{found.why}; {why}"
     return replace(found, verdict=verdict, why=words, evidence=(*found.evidence, why))

@@ -324,13 +324,23 @@ def _numbers(cell: Cell) -> str:
         return ""
     passed, passed_bases = _number(cell, "passed_reads"), _number(cell, "passed_bases")
     share = f" ({passed / reads:.1%} of the reads)" if reads else ""
-    lines = (
+    lines = [
         f"Reads:   {reads:,}; passed {passed:,}{share}, failed {reads - passed:,}",
         f"Bases:   {_bases(bases)}; passed {_bases(passed_bases)},"
         f" failed {_bases(bases - passed_bases)}",
         f"N50:     {_bases(_number(cell, 'n50'))}",
         f"Mean Q:  {_quality(cell)}",
-    )
+    ]
+    if bam := _number(cell, "bam_reads"):
+        counts = (
+            f"{word} {_number(cell, key):,} ({_number(cell, key) / bam:.1%})"
+            for word, key in (
+                ("aligned", "aligned_reads"),
+                ("duplex", "duplex_reads"),
+                ("with modified bases", "modified_reads"),
+            )
+        )
+        lines.append(f"BAM:     {number_of(bam, 'read', form=',')}; {', '.join(counts)}")
     return "\n".join(lines)
 
 

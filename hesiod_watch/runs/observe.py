@@ -309,7 +309,7 @@ def _arriving(
     """Cell that is still being written, with the state of its ingest."""
     state = _read_small(results / INGEST_FILE) if results else {}
     arriving = IngestState(
-        changed=minknow.fastq_changed(directory),
+        changed=minknow.reads_changed(directory),
         seen=whole_number(state.get("seen_ns")) or 0,
         unfinished=whole_number(state.get("unfinished")) or 0,
         last_attempt=last,

@@ -55,6 +55,15 @@ def test_cell_done() -> None:
     )
 
 
+def test_cell_with_bam() -> None:
+    """The message of a cell with BAM has one line more."""
+    counts = {"bam_reads": 1000, "aligned_reads": 750, "duplex_reads": 0, "modified_reads": 1000}
+    assert (
+        "BAM:     1,000 reads; aligned 750 (75.0%), duplex 0 (0.0%),"
+        " with modified bases 1,000 (100.0%)\n"
+    ) in text("cell-done", done(results={**RESULTS, **counts}))
+
+
 @pytest.mark.parametrize(
     "results",
     [{}, {"reads": 0, "bases": 0}, {"reads": "many", "mean_q": "x"}],

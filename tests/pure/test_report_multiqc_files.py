@@ -44,6 +44,17 @@ def test_nothing_without_reads() -> None:
     assert multiqc_files({}) == {}
 
 
+def test_columns_of_cells_with_bam() -> None:
+    """A cell with BAM has columns of its own, in a file of its own."""
+    counts = {"reads": 200, "records": 220, "aligned": 150, "duplex": 0, "modified": 200}
+    document = not_barcoded()
+    document["pass"] = document["pass"] | {"bam": counts}
+    files = multiqc_files(document)
+    assert files.keys() - multiqc_files(not_barcoded()).keys() == {"hesiod_watch_bam_mqc.json"}
+    ((_, values),) = files["hesiod_watch_bam_mqc.json"]["data"].items()
+    assert values == {"aligned": 75, "duplex": 0, "modified": 100}
+
+
 def test_undefined_numbers_are_left_out() -> None:
     """If every read failed, N50 and similar numbers are omitted.
 

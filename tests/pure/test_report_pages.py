@@ -352,6 +352,18 @@ def test_cell_without_fastq() -> None:
     assert "figure" not in page.tags
 
 
+def test_cell_with_bam() -> None:
+    """The page shows what only BAM has, and escapes the models, which come from the headers."""
+    counts = {"reads": 1000, "records": 1010, "aligned": 750, "duplex": 0, "modified": 1000}
+    models = {"modified_base_models": ["sup_5mCG@v1", EVIL]}
+    total = group(1000) | {"bam": counts | models}
+    page = Page(render_cell(not_barcoded(total=total)))
+    assert "750 (75.0 %)" in page.text
+    assert "sup_5mCG@v1" in page.text
+    assert "Duplex" not in page.text
+    assert "script>alert" not in render_cell(not_barcoded(total=total))
+
+
 def test_missing_numbers_are_not_invented() -> None:
     """If headers have no times or channels, a sentence replaces the chart."""
     bare = group(1000) | {"yield": {"start": None}, "channels": {"active": 0, "reads": {}}}

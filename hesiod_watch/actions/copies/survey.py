@@ -2,9 +2,9 @@
 
 Earlier records are not trusted.
 
-A cell's output counts as a copy of a raw FASTQ file if two things hold: the piece made from that
+A cell's output counts as a copy of a raw file of reads if two things hold: the piece made from that
 file inflates to the file's own text (`fastq.content_equality`), and the whole output has the MD5 of
-the manifest. The same output on a backup then counts too.
+the manifest. The same output on a backup then counts too. A sorted output has no such pieces.
 
 A place that cannot be read adds no copies, only a reason. It stops nothing, because other places
 may suffice.
@@ -26,8 +26,10 @@ from hesiod_watch.actions import Job
 from hesiod_watch.config import BackupPlaceSettings
 from hesiod_watch.core.errors import HesiodError, TemporaryError
 from hesiod_watch.core.file_entry import Entries, FileEntry, changed_names, file_sizes
+from hesiod_watch.core.naming import holds_reads
 from hesiod_watch.fastq import readback
-from hesiod_watch.fastq.content_equality import ContentReading, ReadInto, read_piece, read_source
+from hesiod_watch.fastq.content_equality import ContentReading, ReadInto, difference, read_source
+from hesiod_watch.fastq.formats import is_bam, is_compressed
 from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.remote.backup.local_files import device_of
 from hesiod_watch.remote.backup.manifests import MANIFEST, read_manifest, result_facts
@@ -135,7 +137,7 @@ class CopySurvey:
         return here
 
     def of_outputs(self, here: LocalCopy) -> Copies:
-        """Our outputs, as copies of the raw FASTQ files that they were made from."""
+        """Our outputs, as copies of the raw files of reads that they were made from."""
         copies: Copies = {}
         if not self.manifest:
             return copies  # the cell may have no output directory
@@ -186,14 +188,13 @@ class CopySurvey:
             return "cannot be compared with the file, which is not in landing"
         offset, length = source.get("offset"), source.get("length")
         if not isinstance(offset, int) or not isinstance(length, int):
+            if is_bam(name):
+                return "has the reads of this file sorted among those of others"
             return "does not say which part of it is this file: it was made by an earlier version"
-        if reading.text is None:
-            return f"cannot be compared with the file: {reading.why}"
         try:
-            piece = read_piece(self.cell_output / str(source["output"]), offset, length)
+            return difference(reading, self.cell_output / str(source["output"]), offset, length)
         except HesiodError as error:
             return f"cannot be compared with the file: {error}"
-        return "" if reading.text == piece else "does not contain the exact text of the file"
 
     def of_backup(self, backup: BackupPlaceSettings) -> BackupCopy:
         """Read the files that a backup has of the cell; a failure is in the result, not raised."""
@@ -202,7 +203,7 @@ class CopySurvey:
         try:
             with opened(backup, stop=self.stop) as store:
                 found.device = store.device
-                outputs = [name for name in result_facts(self.cell_output) if name.endswith(".gz")]
+                outputs = [name for name in result_facts(self.cell_output) if holds_reads(name)]
                 for place, names in (
                     (results_place(run, cell), outputs),
                     (raw_place(run, cell), list(self.raw)),
@@ -270,7 +271,7 @@ def _read(
 ) -> tuple[ContentReading, FileEntry]:
     """Read a file in landing once from its disk; returns the reading and the file as opened.
 
-    With `text`, the text of the FASTQ is read too. All bytes are also added to `sha256`, if given.
+    With `text`, the text of the reads is read too. All bytes are also added to `sha256`, if given.
 
     Raises OSError, also if the file changed since it was listed: then nothing is known about it.
     """
@@ -286,7 +287,7 @@ def _read(
 
         if text:
             path = job.cell_dir / listed.name
-            reading = read_source(readinto, path, gzipped=listed.gzipped)
+            reading = read_source(readinto, path, gzipped=is_compressed(listed.name))
         else:
             reading = ContentReading(_md5_of(readinto), None)
         after = FileEntry.of_status(listed.name, os.fstat(descriptor))

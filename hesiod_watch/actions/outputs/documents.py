@@ -20,8 +20,9 @@ from hesiod_watch.core import naming
 from hesiod_watch.core.cell_contents import CellContents, Completeness
 from hesiod_watch.core.file_entry import Entries
 from hesiod_watch.core.minknow_checksums import KEY, NO_CHECKSUMS, MinknowChecksums
-from hesiod_watch.core.naming import display
+from hesiod_watch.core.naming import display, holds_reads
 from hesiod_watch.core.records import loads
+from hesiod_watch.core.text import number_of
 from hesiod_watch.fastq.model import Written
 from hesiod_watch.fastq.qc import qc_groups
 from hesiod_watch.fastq.statistics import ReadStatistics
@@ -92,6 +93,7 @@ def qc_document(
                 "bytes": output.bytes,
                 "md5": output.md5,
                 "sources": len(output.output.sources),
+                **({"index": output.index.name} if output.index else {}),
             }
             for output in written
         ],
@@ -103,8 +105,24 @@ def qc_document(
                 for name, why in removed.items()
             ),
             *notes,
+            *(_differences(groups) if state == "complete" else ()),
         ],
     }
+
+
+def _differences(groups: Sequence[Group]) -> Iterator[str]:
+    """Sentences about barcodes of which FASTQ and BAM have different numbers of reads."""
+    counts: dict[tuple[str | None, str], dict[str, int]] = {}
+    for barcode, part, statistics in groups:
+        form = "BAM" if statistics.bam.records else "FASTQ"
+        counts.setdefault((barcode, part), {})[form] = statistics.reads
+    for (barcode, part), found in counts.items():
+        if len(found) == 2 and found["FASTQ"] and found["FASTQ"] != found["BAM"]:
+            which = f"{display(barcode)}, {part}" if barcode else part
+            yield (
+                f"{which}: {number_of(found['FASTQ'], 'read')} in FASTQ and {found['BAM']} in BAM;"
+                " the numbers are those of FASTQ"
+            )
 
 
 def _named(key: str, files: Mapping[str, str]) -> dict[str, Any]:
@@ -155,12 +173,12 @@ def manifest_text(
     A cell may have a hundred thousand sources. As one document they would take as much memory as
     everything else.
     """
-    gz = {output.output.name: output for output in written}
+    outputs = {output.output.name: output for output in written}
     files = []
     for name in sorted(entries):
         entry = entries[name].record(times=False)
-        if name in gz:
-            entry |= {"reads": gz[name].reads, "bases": gz[name].bases}
+        if name in outputs:
+            entry |= {"reads": outputs[name].reads, "bases": outputs[name].bases}
         files.append(entry)
     head = {
         "format": "hesiod-watch manifest 1",
@@ -174,15 +192,15 @@ def manifest_text(
     }
     yield json_text(head).removesuffix("\n}\n") + ',\n "sources": ['
     separator = ""
-    for piece in (piece for output in written for piece in output.pieces):
-        source = json_text(source_record(piece))
+    for piece, placed in ((piece, one.placed) for one in written for piece in one.pieces):
+        source = json_text(source_record(piece, placed=placed))
         yield separator + ("\n" + source.rstrip("\n")).replace("\n", "\n  ")
         separator = ","
     yield "\n ]\n}\n" if separator else "]\n}\n"
 
 
-def fastq_checksums(directory: Path) -> dict[str, str] | None:
-    """Checksums of the FASTQ in a manifest; None without a manifest.
+def reads_checksums(directory: Path) -> dict[str, str] | None:
+    """Checksums of the files of reads in a manifest; None without a manifest.
 
     Other results contain the time at which they were made, so they always differ. The sources come
     last, may be a hundred thousand, and are not read.
@@ -191,7 +209,7 @@ def fastq_checksums(directory: Path) -> dict[str, str] | None:
         with (directory / MANIFEST).open("rb") as file:
             text = b"".join(takewhile(lambda line: line != _SOURCES, file))
         files = loads(text if text.endswith(b"}\n") else text.rstrip(b",\n") + b"}")["files"]
-        return {entry["name"]: entry["md5"] for entry in files if entry["name"].endswith(".gz")}
+        return {entry["name"]: entry["md5"] for entry in files if holds_reads(entry["name"])}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

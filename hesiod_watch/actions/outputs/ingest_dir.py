@@ -15,14 +15,16 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from hesiod_watch.actions import Job
+from hesiod_watch.bam.complete import complete
 from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.core.system_errors import translated
+from hesiod_watch.fastq.formats import is_bam
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Settings, Written
 from hesiod_watch.rules.liveness import Judge
@@ -91,18 +93,38 @@ def forget(cell_output: Path) -> None:
         shutil.rmtree(hidden, ignore_errors=True)
 
 
-def hand_over(written: Sequence[Written], place: Path) -> list[Written]:
-    """Move finished outputs and their journal into the staging directory `place`.
+def complete_outputs(
+    job: Job, written: Sequence[Written], place: Path, on_output: Callable[[Written], None]
+) -> list[Written]:
+    """Complete outputs of BAM in the staging directory `place`; others need nothing more.
+
+    `on_output` is called before each. Raises TemporaryError, PermanentError.
+    """
+    processing = job.config.processing
+    done = []
+    for output in written:
+        if is_bam(output.output.name):
+            on_output(output)
+            output = complete(output, place, processing.compression, processing.processes)
+        done.append(output)
+    return done
+
+
+def hand_over(written: Sequence[Written], directory: Path, place: Path) -> list[Written]:
+    """Move the growing outputs and their journal in `directory` into the staging one, `place`.
 
     Returns the outputs with their new paths. Raises TemporaryError, PermanentError.
     """
     if not written:
         return []
-    directory = written[0].path.parent
     with translated(str(directory), own_output=True):
         directory.rename(place / directory.name)
-    place /= directory.name
-    return [replace(output, path=place / output.path.name) for output in written]
+    return [
+        replace(output, path=place / directory.name / output.path.name)
+        if output.path.parent == directory
+        else output
+        for output in written
+    ]
 
 
 def give_back(place: Path, cell_output: Path, owner: Owner, judge: Judge) -> None:

@@ -3,7 +3,7 @@
 An attempt that was overtaken may wake up between any two renames. Three rules keep its files out of
 the results:
 
-1. Every rename that publishes comes from the attempt's own staging directory, FASTQ included.
+1. Every rename that publishes comes from the attempt's own staging directory, reads included.
 2. When the directory is there, and before the first rename, the attempt checks once that it still
    owns the cell.
 3. An attempt that begins records itself as worker, and then withdraws the staging directories of
@@ -30,7 +30,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hesiod_watch.actions import Job
-from hesiod_watch.actions.outputs.documents import fastq_checksums
+from hesiod_watch.actions.outputs.documents import reads_checksums
 from hesiod_watch.actions.outputs.ingest_dir import give_back, growing_outputs
 from hesiod_watch.actions.outputs.results import CellResults
 from hesiod_watch.core.errors import HesiodError, TemporaryError
@@ -155,8 +155,8 @@ def publish_results(
         superseded = {
             name for name in os.listdir(cell_output) if is_result(name) and name not in files
         }
-        former = fastq_checksums(cell_output)
-        if former is not None and former != fastq_checksums(place):
+        former = reads_checksums(cell_output)
+        if former is not None and former != reads_checksums(place):
             # The cell has other files now, so its raw data are read again.
             superseded |= {*former, *files, RAW_MANIFEST, PARTIAL}
         if superseded:

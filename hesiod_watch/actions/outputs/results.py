@@ -1,4 +1,4 @@
-"""Result files of a processed cell beside its FASTQ: checksums, QC, facts, manifest, report.
+"""Result files of a processed cell beside its reads: checksums, QC, facts, manifest, report.
 
 All files are made in a directory of the worker's own and fsynced; `publication` moves them to their
 place.
@@ -24,6 +24,7 @@ from hesiod_watch.actions.outputs.documents import (
 from hesiod_watch.core.cell_contents import CellContents, Completeness
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.minknow_checksums import LONGEST, MinknowChecksums
+from hesiod_watch.core.naming import holds_reads
 from hesiod_watch.core.ownership import Owner
 from hesiod_watch.core.results import DoneRecord
 from hesiod_watch.core.system_errors import translated
@@ -44,7 +45,7 @@ REPORT = "report.html"
 COMPARED_AT_ONCE = 4 << 30
 """Limit in bytes for reading files only to compare them with MinKNOW's checksums.
 
-Reading this much takes seconds. FASTQ was read anyway.
+Reading this much takes seconds. The reads were read anyway.
 """
 
 
@@ -102,7 +103,7 @@ class CellResults:
         place: Path,
         directories: str,
     ) -> CellResults:
-        """Write all results except the FASTQ into the directory `place`, fsynced.
+        """Write all results except the reads into the directory `place`, fsynced.
 
         `directories`: the content of `.directories.json`, which no manifest lists. Raises
         TemporaryError, PermanentError.
@@ -137,9 +138,11 @@ class CellResults:
         for output in written:
             name = output.output.name
             entries[name] = FileEntry(name, size=output.bytes, md5=output.md5)
+            if index := output.index:
+                entries[index.name] = FileEntry(index.name, size=index.bytes, md5=index.md5)
         # md5sum's own format: two blanks. Names contain neither newline nor backslash (`naming`
         # ensures that).
-        listed = [*sorted(name for name in entries if name.endswith(".gz")), QC, CELL_INFO]
+        listed = [*sorted(filter(holds_reads, entries)), QC, CELL_INFO]
         texts[CHECKSUMS] = "".join(f"{entries[name].md5}  {name}\n" for name in listed)
         entries[CHECKSUMS] = _entry(CHECKSUMS, texts[CHECKSUMS])
         md5s = {name: entry.md5 for name, entry in entries.items()}
@@ -162,9 +165,16 @@ class CellResults:
             "passed_reads": passed["reads"] if passed else 0,
             "passed_bases": passed["bases"] if passed else 0,
         }
-        files = {name: place / name for name in (*texts, DIRECTORIES, MANIFEST)} | {
-            output.output.name: output.path for output in written
-        }
+        if bam := total.get("bam"):
+            headline |= {
+                "bam_reads": bam["reads"],
+                "aligned_reads": bam["aligned"],
+                "duplex_reads": bam["duplex"],
+                "modified_reads": bam["modified"],
+            }
+        files = {name: place / name for name in (*texts, DIRECTORIES, MANIFEST)}
+        files |= {output.output.name: output.path for output in written}
+        files |= {index.name: index.path for output in written if (index := output.index)}
         return cls(files, md5s, headline, str(job.the_cell), counted[1], checksums)
 
 

@@ -24,13 +24,18 @@ from hesiod_watch.remote.backup.manifests import MANIFEST, read_manifest
 from hesiod_watch.rules.late_data import said
 from hesiod_watch.runs.cell_directories import find_late_data
 
-_NUMBERS = ("mtime_ns", "offset", "length", "crc32", "reads", "bases")
+_NUMBERS = ("mtime_ns", "reads", "bases")
+_PLACE = ("offset", "length", "crc32")
 _LATER = ("ctime_ns", "inode", "text_bytes", "text_crc32")
 
 
-def source_record(piece: Piece) -> dict[str, object]:
-    """Entry of a source in a manifest: the file as it was read, and its place in an output."""
-    numbers = {key: getattr(piece, key) for key in ("offset", "length", "crc32", "reads", "bases")}
+def source_record(piece: Piece, *, placed: bool = True) -> dict[str, object]:
+    """Entry of a source in a manifest: the file as it was read, and its place in an output.
+
+    `placed`: it has one. The reads of a sorted output have been mixed.
+    """
+    keys = (*(_PLACE if placed else ()), "reads", "bases")
+    numbers = {key: getattr(piece, key) for key in keys}
     known = {key: getattr(piece, key) for key in _LATER[1:] if getattr(piece, key)}
     return piece.entry.record() | {"output": piece.output} | numbers | known
 
@@ -109,7 +114,7 @@ def _piece(record: object) -> Piece | None:
         return None
     name, output, size = record.get("name"), record.get("output"), whole_number(record.get("bytes"))
     numbers = {key: whole_number(record.get(key)) for key in _NUMBERS}
-    later = {key: whole_number(record.get(key, 0)) for key in _LATER}
+    later = {key: whole_number(record.get(key, 0)) for key in (*_PLACE, *_LATER)}
     known = {key: number for key, number in (numbers | later).items() if number is not None}
     if not isinstance(name, str) or not is_inside(name) or not isinstance(output, str):
         return None

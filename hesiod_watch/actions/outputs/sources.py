@@ -1,4 +1,4 @@
-"""FASTQ files of a cell, as the data path needs them: its outputs, and the files of each."""
+"""Files of reads of a cell, as the data path needs them: its outputs, and the files of each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from hesiod_watch.actions import Job, file_system_time
 from hesiod_watch.core import naming
-from hesiod_watch.core.cell_contents import NAMED, CellContents, NamedFiles
+from hesiod_watch.core.cell_contents import NAMED, CellContents, DataKind, NamedFiles
 from hesiod_watch.core.errors import BadSource, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.system_errors import translate, translated
@@ -37,23 +37,26 @@ class NewestFile:
 
 
 def find_outputs(job: Job) -> tuple[list[Output], CellContents]:
-    """One output for each barcode and part (pass, fail, skip), with its files in natural order.
+    """One output for each barcode, part (pass, fail, skip) and format (FASTQ, BAM).
 
-    So the output of a cell does not depend on which process makes it. The same look counts all
-    data files of the cell.
+    Its files are in natural order. So the output of a cell does not depend on which process makes
+    it. The same look counts all data files of the cell.
 
     Raises PermanentError if a name cannot be used, or if the cell is missing or may not be read.
     Raises TemporaryError if the cell cannot be read now.
     """
-    groups: dict[tuple[str, str], list[FileEntry]] = {}
+    groups: dict[tuple[str, str, str], list[FileEntry]] = {}
 
     def group(file: minknow.DataFile) -> None:
-        groups.setdefault((file.barcode or "", file.part), []).append(file.entry)
+        suffix = naming.BAM_SUFFIX if file.kind is DataKind.BAM else naming.FASTQ_SUFFIX
+        groups.setdefault((file.barcode or "", file.part, suffix), []).append(file.entry)
 
     contents = _look(job, group)
     outputs = []
-    for (barcode, part), sources in sorted(groups.items()):
-        name = naming.output_file_name(job.run_dir.name, job.the_cell, barcode or None, part)
+    for (barcode, part, suffix), sources in sorted(groups.items()):
+        name = naming.output_file_name(
+            job.run_dir.name, job.the_cell, barcode or None, part, suffix
+        )
         sources.sort(key=lambda source: naming.natural_key(source.name))
         outputs.append(Output(name, barcode or None, part, tuple(sources)))
     return outputs, contents
@@ -75,9 +78,9 @@ def contents_if_unchanged(job: Job, outputs: Sequence[Output]) -> CellContents |
     return None if left else contents
 
 
-def _look(job: Job, on_fastq: Callable[[minknow.DataFile], None]) -> CellContents:
+def _look(job: Job, on_reads: Callable[[minknow.DataFile], None]) -> CellContents:
     try:
-        return minknow.read_contents(job.cell_dir, on_fastq)
+        return minknow.read_contents(job.cell_dir, on_reads)
     except OSError as error:
         if not job.cell_dir.is_in_place():
             raise missing_cell(job) from error

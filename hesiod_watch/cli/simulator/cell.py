@@ -13,8 +13,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+from hesiod_watch.cli.simulator.bam import BamForm, write_bam
 from hesiod_watch.cli.simulator.eras import ERAS, SUMMARY_COLUMNS, Acquisition
-from hesiod_watch.cli.simulator.reads import make_batch
+from hesiod_watch.cli.simulator.reads import ReadBatch, make_batch
 from hesiod_watch.core.cell_contents import DataKind
 from hesiod_watch.core.errors import UsageError
 from hesiod_watch.core.model import CellName
@@ -58,6 +59,8 @@ class SimulatedCell:
     mean_length: float = 2000.0
     era: str = "2024"
     gz: bool = False
+    fastq: bool = True  # write FASTQ
+    bam: BamForm | None = None  # write BAM, too
     pod5: bool = True  # write raw data: tiny pod5 files, or fast5 in the older eras
     seed: int = 0
     arrival: Arrival = "rename"
@@ -78,6 +81,8 @@ class SimulatedCell:
             raise UsageError(
                 "fail_fraction must be between 0 and 1, mean_length 1 or more, counts not negative"
             )
+        if self.bam and DataKind.BAM not in ERAS[self.era].announces:
+            raise UsageError(f"MinKNOW wrote no BAM in the era {self.era}")
         self.acquisition = self._make_acquisition(name)
 
     def _make_acquisition(self, name: CellName) -> Acquisition:
@@ -109,19 +114,20 @@ class SimulatedCell:
     def step_count(self) -> int:
         """Number of files that `steps` writes."""
         failed = self._failed_reads
-        fastq = (
+        parts = (
             len(self.barcodes or (None,))
             * self.files_per_barcode
             * ((failed > 0) + (failed < self.reads_per_file))
         )
+        per_part = self.fastq + bool(self.bam) + (self.bam == "aligned")
         raw = (
             0
             if not self.pod5
             else self.files_per_barcode
             if ERAS[self.era].raw is DataKind.POD5
-            else fastq
+            else parts
         )
-        return fastq + raw + 4
+        return parts * per_part + raw + 4
 
     @property
     def _failed_reads(self) -> int:
@@ -182,8 +188,12 @@ class SimulatedCell:
                 stem = self.acquisition.stem(part, barcode, batch)
                 where = Path(f"fastq_{part}", barcode or "")
                 name = f"{stem}.fastq.gz" if self.gz else f"{stem}.fastq"
-                fastq, rows = self._fastq(name, part, barcode, batch, count)
-                yield DataKind.FASTQ, self._arrive(where / name, fastq, queue), rows
+                made, rows = self._reads(name, part, barcode, batch, count)
+                if self.fastq:
+                    content = self._packed(made.fastq)
+                    yield DataKind.FASTQ, self._arrive(where / name, content, queue), rows
+                if self.bam:
+                    yield from self._bam(stem, part, barcode, (made, rows), queue)
                 if self.pod5 and raw is DataKind.FAST5:
                     where = Path(f"fast5_{part}", barcode or "", f"{stem}.fast5")
                     yield raw, self._arrive(where, _RAW_CONTENT[raw], queue), []
@@ -191,9 +201,44 @@ class SimulatedCell:
             where = Path("pod5", self.acquisition.stem("", None, batch) + ".pod5")
             yield raw, self._arrive(where, _RAW_CONTENT[raw], queue), []
 
-    def _fastq(
+    def _bam(
+        self,
+        stem: str,
+        part: str,
+        barcode: str | None,
+        reads: tuple[ReadBatch, list[str]],
+        queue: Path,
+    ) -> Iterator[tuple[DataKind, Path, list[str]]]:
+        """Write reads as BAM; an aligned file and its index."""
+        made, rows = reads
+        assert self.bam  # noqa: S101  the caller has checked it
+        made_at, where = queue / f"{stem}.made", Path(f"bam_{part}", barcode or "")
+        generator = self._generator(f"places {stem}")
+        write_bam(made_at, made, self.acquisition, barcode, self.bam, generator)
+        content = made_at.read_bytes()
+        yield (
+            DataKind.BAM,
+            self._arrive(where / f"{stem}.bam", content, queue),
+            [] if self.fastq else rows,
+        )
+        made_at.unlink()
+        if self.bam == "aligned":
+            index = made_at.with_name(f"{made_at.name}.bai")
+            content = index.read_bytes()
+            index.unlink()
+            yield DataKind.BAI, self._arrive(where / f"{stem}.bam.bai", content, queue), []
+
+    def _packed(self, fastq: bytes) -> bytes:
+        if not self.gz:
+            return fastq
+        from isal import igzip  # late: the command line must start without it
+
+        return igzip.compress(fastq, 1, mtime=0)
+
+    def _reads(
         self, name: str, part: str, barcode: str | None, batch: int, count: int
-    ) -> tuple[bytes, list[str]]:
+    ) -> tuple[ReadBatch, list[str]]:
+        """Make the reads of one file, with their rows of the sequencing_summary."""
         made = make_batch(
             self._generator(f"{barcode} {part} {batch}"),
             count,
@@ -208,11 +253,7 @@ class SimulatedCell:
         amount.reads += len(made.reads)
         amount.bases += sum(read.length for read in made.reads)
         rows = [self.acquisition.summary_row(read, name, part, barcode) for read in made.reads]
-        if self.gz:
-            from isal import igzip  # late: the command line must start without it
-
-            return igzip.compress(made.fastq, 1, mtime=0), rows
-        return made.fastq, rows
+        return made, rows
 
     def _arrive(self, where: Path, content: bytes, queue: Path) -> Path:
         """Make a data file appear at `where` in the cell, in the way of `arrival`."""

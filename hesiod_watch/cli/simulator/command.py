@@ -85,6 +85,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--gz", action="store_true", help="compress the FASTQ files")
     add(
+        "--bam",
+        choices=("unaligned", "aligned"),
+        default=None,
+        metavar="FORM",
+        help="write each read as BAM, too: unaligned or aligned",
+    )
+    add("--no-fastq", action="store_true", help="with --bam: write no FASTQ")
+    add(
         "--seed",
         type=int,
         default=0,
@@ -108,6 +116,8 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.speed <= 0 or args.interval < 0:
         raise UsageError("--speed must be more than 0 and --interval not less than 0")
+    if args.no_fastq and not args.bam:
+        raise UsageError("--no-fastq needs --bam: a cell must have reads in some format")
     cells = list(_cells(args))
     for cell in cells:
         if cell.path.exists():
@@ -151,6 +161,8 @@ def _cells(args: argparse.Namespace) -> Iterator[SimulatedCell]:
                 mean_length=args.mean_length,
                 era=args.era,
                 gz=args.gz,
+                fastq=not args.no_fastq,
+                bam=args.bam,
                 seed=args.seed,
             )
 

@@ -23,7 +23,7 @@ from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import Entries, FileEntry
 from hesiod_watch.core.minknow_checksums import MinknowChecksums
 from hesiod_watch.core.model import CellId
-from hesiod_watch.core.naming import display
+from hesiod_watch.core.naming import BAM_SUFFIX, display
 from hesiod_watch.core.records import loads
 from hesiod_watch.core.system_errors import translate, translated
 from hesiod_watch.host.files import (
@@ -133,18 +133,25 @@ def result_facts(cell_output: Path) -> Entries:
 
 
 def sources_of(cell_output: Path) -> frozenset[str]:
-    """Names of the raw FASTQ files whose reads are in the results, relative to the cell.
+    """Names of the raw files that the results can restore, relative to the cell.
 
-    They are from manifest.json.
+    They are from manifest.json. A BAM file without a place in its output cannot be restored: its
+    reads were sorted among those of others.
     """
-    return _names_in(cell_output, "sources")
+    return _names_in(
+        cell_output,
+        "sources",
+        lambda entry: "offset" in entry or not str(entry.get("name")).endswith(BAM_SUFFIX),
+    )
 
 
-def _names_in(cell_output: Path, key: str) -> frozenset[str]:
-    """Names of the files that manifest.json lists under `key`."""
+def _names_in(
+    cell_output: Path, key: str, counts: Callable[[dict[str, Any]], bool] = lambda entry: True
+) -> frozenset[str]:
+    """Names of the files that manifest.json lists under `key`, in entries that count."""
     listed = read_manifest(cell_output).get(key)
     names = (
-        [entry.get("name") for entry in listed if isinstance(entry, dict)]
+        [entry.get("name") for entry in listed if isinstance(entry, dict) and counts(entry)]
         if isinstance(listed, list)
         else []
     )

@@ -9,12 +9,12 @@ per file, because a cell may have a million files. It never follows symbolic lin
 from hesiod_watch.runs.minknow.contents import (
     changed_after_summary,
     contents_of,
-    fastq_changed,
     last_change,
     newest_summary_time,
     ont_report,
     read_contents,
     read_summaries,
+    reads_changed,
 )
 from hesiod_watch.runs.minknow.layout import DataFile, data_files, holds_data
 from hesiod_watch.runs.minknow.pooling import find_misplaced

@@ -19,6 +19,7 @@ from hesiod_watch.runs.minknow.file_numbers import FileNumbers
 from hesiod_watch.runs.minknow.layout import (
     ALL_KINDS,
     INDEX_SUFFIX,
+    READS,
     DataFile,
     data_directories,
     data_entries,
@@ -83,15 +84,15 @@ def _arrived(status: os.stat_result) -> float:
     return max(0.0, status.st_ctime)
 
 
-def fastq_changed(cell_dir: OpenDirectory) -> int:
-    """Time of the last change in a cell's FASTQ directories: newest mtime in ns; 0 if none.
+def reads_changed(cell_dir: OpenDirectory) -> int:
+    """Time of the last change in a cell's directories of reads: newest mtime in ns; 0 if none.
 
     It needs one stat per directory and none per file, so it does not notice a file that grows.
     Never raises.
     """
     newest = 0
     try:
-        for directory in data_directories(cell_dir, {DataKind.FASTQ}, []):
+        for directory in data_directories(cell_dir, READS, []):
             descriptor = directory.opened.descriptor
             found = os.fstat(descriptor)
             newest = max(newest, found.st_mtime_ns)
@@ -147,7 +148,7 @@ def read_summaries(cell_dir: OpenDirectory) -> tuple[FinalSummary, ...]:
 
 
 def read_contents(
-    cell_dir: OpenDirectory, on_fastq: Callable[[DataFile], None] | None = None
+    cell_dir: OpenDirectory, on_reads: Callable[[DataFile], None] | None = None
 ) -> CellContents:
     """Count the data files of a cell and read its final_summary files, in one look.
 
@@ -155,8 +156,8 @@ def read_contents(
     False. If names that look like data are links or special files, `problem` says so and the counts
     exclude them.
 
-    `on_fastq` gets each FASTQ file; only for these a stat per file is made. With it, raises OSError
-    if the cell or its FASTQ cannot be listed. Without it, never raises.
+    `on_reads` gets each file of FASTQ or BAM; only for these a stat per file is made. With it,
+    raises OSError if the cell or its reads cannot be listed. Without it, never raises.
     """
     counts: Counter[DataKind] = Counter()
     left_out: list[str] = []
@@ -171,7 +172,7 @@ def read_contents(
             sorted(filter(is_output_hash, os.listdir(cell_dir.descriptor))) if summaries else []
         )
     except OSError as error:
-        if on_fastq:
+        if on_reads:
             raise
         return CellContents(
             summaries, readable=False, problem=_unreadable(cell_dir, cell_dir, error)
@@ -180,7 +181,7 @@ def read_contents(
     listed = read_listed_names(cell_dir, hash_files, unstated) if hash_files and unstated else None
     indexes = any("bai_files_in_final_dest" in summary.values for summary in summaries)
     for directory in directories:
-        seen = on_fastq if directory.kind is DataKind.FASTQ else None
+        seen = on_reads if directory.kind in READS else None
         try:
             for barcode, entry in data_entries(directory, left_out, indexes=indexes):
                 kind = DataKind.BAI if entry.name.endswith(INDEX_SUFFIX) else directory.kind
@@ -189,7 +190,7 @@ def read_contents(
                 if listed:
                     place = f"{directory.name}/{barcode}" if barcode else directory.name
                     listed.see(kind, f"{place}/{entry.name}")
-                if seen:
+                if seen and kind is not DataKind.BAI:
                     seen(data_file(directory, barcode, entry))
         except OSError as error:
             if seen:

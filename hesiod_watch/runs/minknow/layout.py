@@ -19,6 +19,8 @@ from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.host.files import OpenDirectory
 
 ALL_KINDS = frozenset(DataKind)
+READS = frozenset({DataKind.FASTQ, DataKind.BAM})
+"""Kinds of files from which outputs are made."""
 
 # `_duplex` reads have a directory beside `_pass`. Other names (basecalling/, dorado/) are not
 # MinKNOW's output.
@@ -107,7 +109,7 @@ def data_directories(
                 continue
             # Reads that MinKNOW did not divide have not failed its filter, and each output belongs
             # to pass, fail or skip.
-            part = match[2] or ("pass" if kind is DataKind.FASTQ else "none")
+            part = match[2] or ("pass" if kind in READS else "none")
             opened = cell_dir.open(entry.name)
             found.append(DataDirectory(kind, part, match[2] is not None, opened))
     return sorted(found, key=lambda directory: directory.name)
