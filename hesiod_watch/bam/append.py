@@ -10,6 +10,7 @@ A source must end with the end-of-file block, because a file without it was cut 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from hesiod_watch.bam.front import read_header
@@ -28,6 +29,7 @@ from hesiod_watch.fastq.tasks import OutputPart
 from hesiod_watch.host.files import OpenDirectory
 
 FOREIGN_BYTES = 18
+_WRITE_BYTES = 256 << 10
 
 
 class BamAppender(OutputAppender):
@@ -49,7 +51,7 @@ class BamAppender(OutputAppender):
         with SourceFile(source, cell) as file:
             if what := foreign(file.head(FOREIGN_BYTES)):
                 raise BadSource(source.path, what)
-            writer = _BlockWriter(self, headed=self._header is None)
+            writer = _BlockWriter(self._write, self._level, headed=self._header is None)
             blocks = BgzfBlocks(
                 file.readinto_hashed,
                 source.path,
@@ -76,6 +78,7 @@ class BamAppender(OutputAppender):
                 raise BadSource(
                     source.path, "truncated: the end-of-file block of BGZF is missing at its end"
                 )
+            writer.flush()
             if on_unit is not None:
                 on_unit(source.size - reported, 0, 0)
             file.check_unchanged()
@@ -103,27 +106,22 @@ class BamAppender(OutputAppender):
         added = added_lines(known.lines, header.lines)
         return header_of((*known.lines, *added)), added
 
-    def write_blocks(self, data: memoryview) -> None:
-        """Write data as new BGZF blocks."""
-        for part in bgzf.compress(data, (), self._level):
-            self._write(part)
-
-    def write_block(self, block: memoryview) -> None:
-        """Write a block of a source as it is."""
-        self._write(block)
-
 
 class _BlockWriter:
     """Writes the blocks of one source after its header; `headed`: writes its header, too."""
 
-    def __init__(self, appender: BamAppender, *, headed: bool) -> None:
-        self._appender = appender
+    def __init__(self, write: Callable[[memoryview], None], level: Level, *, headed: bool) -> None:
+        self._write = write
+        self._level = level
         self._headed = headed
         self._front: bytearray | None = bytearray()  # None: the header has ended
+        self._waiting = bytearray()  # written together, because a block is small
 
     def take(self, block: memoryview, inflated: memoryview) -> None:
         if self._front is None:
-            self._appender.write_block(block)
+            self._waiting += block
+            if len(self._waiting) >= _WRITE_BYTES:
+                self.flush()
             return
         self._front += inflated
         try:
@@ -133,6 +131,11 @@ class _BlockWriter:
         if found is None:
             return
         front, self._front = memoryview(bytes(self._front)), None
-        if self._headed:
-            self._appender.write_blocks(front[: found[1]])
-        self._appender.write_blocks(front[found[1] :])
+        header, records = front[: found[1]], front[found[1] :]
+        for part in (header, records) if self._headed else (records,):
+            self._waiting += b"".join(bgzf.compress(part, (), self._level))
+
+    def flush(self) -> None:
+        if self._waiting:
+            self._write(memoryview(self._waiting))
+            self._waiting = bytearray()

@@ -160,12 +160,16 @@ def _sort(source: Path, path: Path, index: Path, prefix: Path, threads: int) -> 
         raise TemporaryError(f"{path}: the process that sorts was ended by {name}")
     if not source.exists():
         raise TemporaryError(f"{path}: sorting failed: {source} has been removed")
+    with translated(path, own_output=True):
+        space = os.statvfs(path.parent)
+    if space.f_bavail * space.f_frsize < (size_of(source) or 0):
+        raise NoSpace(f"{path}: sorting failed, and there is little room left: {why}")
     raise PermanentError(f"{path}: sorting failed: {why}")
 
 
 @dataclass(frozen=True, slots=True)
 class _FileReading:
-    """What a whole file contains, as read from the disk."""
+    """Content of a whole file, as read from the disk."""
 
     header: BamHeader
     records: int

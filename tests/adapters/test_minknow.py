@@ -207,16 +207,18 @@ except PermissionError as error:
     ("closed", "expected"),
     [
         pytest.param(
-            "bam_pass",
-            "['fastq_pass/x.fastq']|{<DataKind.FASTQ: 'fastq'>: 1, <DataKind.POD5: 'pod5'>: 1}"
-            "|c/bam_pass cannot be read: Permission denied",
-            id="another kind than FASTQ",
+            "pod5_pass",
+            "['bam_pass/x.bam', 'fastq_pass/x.fastq']"
+            "|{<DataKind.BAM: 'bam'>: 1, <DataKind.FASTQ: 'fastq'>: 1}"
+            "|c/pod5_pass cannot be read: Permission denied",
+            id="raw data",
         ),
+        pytest.param("bam_pass", "PermissionError|bam_pass", id="BAM"),
         pytest.param("fastq_pass", "PermissionError|fastq_pass", id="FASTQ"),
     ],
 )
 def test_one_look_at_a_directory_without_rights(cell: Make, closed: str, expected: str) -> None:
-    """FASTQ that cannot be listed is an error; another kind is reported, the rest is counted."""
+    """Reads that cannot be listed are an error; raw data are reported, and the rest is counted."""
     directory = cell(["bam_pass/x.bam", "fastq_pass/x.fastq", "pod5_pass/x.pod5"])
     (directory / closed).chmod(0)
     try:

@@ -6,9 +6,15 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from hesiod_watch.fastq import bgzf
+
 A, B = "a" * 40, "b" * 40
 """Ids of two acquisitions."""
 CELL = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
+
+BAM_WITHOUT_READS = (
+    b"".join(bgzf.compress(memoryview(b"BAM\1" + bytes(8)), (), "small")) + bgzf.END_OF_FILE
+)
 
 Make = Callable[[Iterable[str]], Path]
 """Function that makes the cell with files of these names."""
@@ -54,4 +60,4 @@ def without_a_number(cell: Path) -> None:
     (summary,) = cell.glob("final_summary*.txt")
     summary.write_text(re.sub(r"(?m)^bam_.*\n", "", summary.read_text()))
     (cell / "bam_pass").mkdir()
-    (cell / "bam_pass" / "PAW00001_pass_0a1b2c3d_0.bam").write_bytes(b"reads")
+    (cell / "bam_pass" / "PAW00001_pass_0a1b2c3d_0.bam").write_bytes(BAM_WITHOUT_READS)

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from backup_mount import BackupMount
 from bam_files import needs_samtools, reads_in, samtools
+from mounts import needs_mounts
 from sites import Site, eventually
 
 from hesiod_watch.cli.simulator import SimulatedCell
@@ -161,3 +163,41 @@ def test_a_damaged_file_is_named(tmp_path: Path, damage: Any, reason: str) -> No
     assert [each["name"] for each in qc["damaged"]] == [str(bad.relative_to(cell.path))]
     total = sum(amount.reads for amount in cell.expected.values())
     assert 0 < qc["total"]["reads"] < total
+
+
+@pytest.mark.parametrize("bam", ["unaligned", "aligned"])
+@needs_mounts
+def test_copies_and_deletion(tmp_path: Path, bam: str) -> None:
+    """Only a source that an output can restore is left out of backups, and removed with one."""
+    mounted = BackupMount(tmp_path / "second")
+    mounted.mount()
+    try:
+        site = Site(tmp_path)
+        site.configure(more=f"backups: {{second: {{location: {mounted.place}, timeout: 10s}}}}\n")
+        site.run("backup-init", "second")
+        cell = simulated(site.landing, bam=bam)
+        cell.write()
+        sources = {path.relative_to(cell.path) for path in cell.path.glob("bam_*/*/*.bam")}
+        processed(site)
+        copied = site.landing / RUN / "pipeline" / f"{CELL}.backup.done"
+
+        def look() -> bool:
+            site.run("poll", check=None)
+            return copied.exists()
+
+        eventually(look, "the cell is backed up")
+        there = mounted.place / RUN / "raw" / NAME
+        raw = {path.relative_to(there) for path in there.glob("bam_*/*/*.bam")}
+        assert raw == (sources if bam == "aligned" else set())
+        names = {path.name for path in results(site).glob("*.bam*")}
+        copies = mounted.place / RUN / "results" / NAME
+        assert {path.name for path in copies.glob("*.bam*")} == names
+        assert "every file agrees" in site.run("verify", RUN, "--backup").stdout
+        site.run("strip", RUN, CELL, "--yes", check=None)
+        left = {path.relative_to(cell.path) for path in cell.path.glob("bam_*/*/*.bam")}
+        assert left == (sources if bam == "aligned" else set())
+        if bam == "unaligned":
+            output = next(results(site).glob("*barcode01_pass.bam"))
+            assert int(samtools("view", "-c", output)) == cell.expected["barcode01", "pass"].reads
+    finally:
+        mounted.close()

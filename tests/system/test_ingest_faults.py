@@ -20,7 +20,7 @@ from pathlib import Path
 
 import growing
 import pytest
-from growing import LIMITS, SETTINGS, cell, directory_in_memory, expected, put, reads, written
+from growing import CELLS, LIMITS, SETTINGS, directory_in_memory, expected, put, reads, written
 from mounts import in_memory
 from open_runs import ANYWHERE
 from traced import changing_calls, needs_strace
@@ -87,8 +87,8 @@ CALLS = (
 class World:
     """A cell, its expected outputs, and a directory for its ingest."""
 
-    def __init__(self, place: Path) -> None:
-        self.outputs = cell(place / "sources")
+    def __init__(self, place: Path, form: str) -> None:
+        self.outputs = CELLS[form](place / "sources")
         self.expected = expected(place / "undisturbed", self.outputs)
         self.directory = place / "out"
         self.listing = place / "outputs"
@@ -132,10 +132,10 @@ def environment() -> dict[str, str]:
     }
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+@pytest.fixture(params=CELLS)
+def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
     with directory_in_memory(tmp_path) as place:
-        yield World(place)
+        yield World(place, request.param)
 
 
 def count_of(world: World, call: str) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from minknow_cells import BAM_WITHOUT_READS
 from sites import Site
 
 pytestmark = pytest.mark.system
@@ -62,7 +63,7 @@ def other_barcode(cell: Path) -> None:
 
 def other_kind(cell: Path) -> None:
     (cell / "bam_pass").mkdir()
-    (cell / "bam_pass" / "x_0.bam").write_bytes(b"bam")
+    (cell / "bam_pass" / "x_0.bam").write_bytes(BAM_WITHOUT_READS)
 
 
 def called_elsewhere(cell: Path) -> None:

@@ -36,7 +36,7 @@ BAM_END = bytes.fromhex("1f8b08040000000000ff0600424302001b000300000000000000000
 WHOLE = {
     "pod5/a_0.pod5": POD5 + b"signal" * 100 + POD5,
     "pod5/a_1.pod5": POD5 + b"signal" * 200 + POD5,
-    "bam_pass/a_0.bam": b"\x1f\x8b\x08\x04" + b"reads" * 100 + BAM_END,
+    "dorado/a_0.bam": b"\x1f\x8b\x08\x04" + b"reads" * 100 + BAM_END,
     "fastq_pass/a_0.fastq": b"@r\nACGT\n+\n5555\n",
 }
 
@@ -93,7 +93,7 @@ def test_verify_uses_the_checksums(site: Site) -> None:
     assert "pod5/a_0.pod5" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", ["pod5/a_1.pod5", "bam_pass/a_0.bam"])
+@pytest.mark.parametrize("name", ["pod5/a_1.pod5", "dorado/a_0.bam"])
 @pytest.mark.parametrize("way", ["local", "upstream", "backup", "backup without raw data"])
 def test_a_cut_file_is_reported_like_damage(
     site: Site, mounted: BackupMount, name: str, way: str

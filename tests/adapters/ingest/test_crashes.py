@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from disks import Change, Disk, Fault, Killed, Platter, install, no_fault
-from growing import LIMITS, SETTINGS, cell, expected, grow, written
+from growing import CELLS, LIMITS, SETTINGS, expected, grow, written
 from open_runs import ANYWHERE
 
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
@@ -24,8 +24,8 @@ OTHER_DATA = "not as it was written"
 class World:
     """A cell, its expected outputs, and new directories to build them in."""
 
-    def __init__(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.outputs = cell(place / "sources")
+    def __init__(self, place: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+        self.outputs = CELLS[form](place / "sources")
         self.expected = expected(place / "undisturbed", self.outputs)
         self._place = place
         self._monkeypatch = monkeypatch
@@ -70,9 +70,9 @@ class World:
         return ""
 
 
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    return World(tmp_path, monkeypatch)
+@pytest.fixture(params=CELLS)
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> World:
+    return World(tmp_path, monkeypatch, request.param)
 
 
 def calls_of(world: World) -> list[str]:
@@ -263,7 +263,7 @@ def journal_first(disk: Disk) -> None:
 
     def fdatasync(descriptor: int) -> None:
         name = Path(f"/proc/self/fd/{descriptor}").readlink().name
-        if name.endswith(".gz"):
+        if name.endswith((".gz", ".bam")):
             late.append(disk.inode_of(descriptor))
             return
         sync(descriptor)
