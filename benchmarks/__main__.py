@@ -46,6 +46,7 @@ BENCHMARKS: dict[str, Benchmark] = {  # by module in this directory
     "scaling": Benchmark(
         "what two and four processes gain over one", ("--size", "40", "--copies", "2")
     ),
+    "bam": Benchmark("how much CPU time a cell of BAM takes", ("--reads", "2000")),
     "datapath": Benchmark("how fast reads are compressed and measured", ("--size", "40")),
     "lengths": Benchmark(
         "how the length of reads changes speed, size and reading", ("--size", "4", "--rounds", "1")

@@ -29,6 +29,7 @@ _TAGS: Final = frozenset((b"ch", b"st", b"qs", b"RG", b"dx", b"MM", b"Mm"))
 _PLAIN = re.compile(rb"[!-~]+")
 _MODEL = re.compile(r"(?:^|[\t ])basecall_model=([^\t ]+)")
 _MODIFIED_MODELS = re.compile(r"(?:^|[\t ])modbase_models=([^\t ]+)")
+_SANE = re.compile(r"[\w.@+:-]{1,120}", re.ASCII)
 _DESCRIPTION = re.compile(r"\tDS:([^\t]*)")
 _ID = re.compile(r"\tID:([^\t]*)")
 _MODIFICATION = re.compile(rb"([ACGTUN][+-](?:[a-z]+|[0-9]+))")
@@ -51,7 +52,8 @@ class BamMeasurer:
                 if model := _MODEL.search(text):
                     self._models[group] = model[1].encode("utf-8", "surrogateescape")
                 if models := _MODIFIED_MODELS.search(text):
-                    self._modified[group] = frozenset(models[1].split(","))
+                    names = filter(_SANE.fullmatch, models[1].split(","))
+                    self._modified[group] = frozenset(names)
 
     def add(self, unit: BamUnit) -> bool:
         """Count the reads of `unit`. Raises `BadSource` for tags that are none."""

@@ -19,8 +19,8 @@ from hesiod_watch.bam.header import MAGIC, BamHeader, decode
 from hesiod_watch.core.errors import BadSource
 
 UNIT_BYTES = 2 << 20
-RECORD_LIMIT = 512 << 20
-"""Bytes of the longest accepted record: ten times as many as the longest reads with all tags."""
+RECORD_LIMIT = 128 << 20
+"""Bytes of the longest accepted record: several times the longest known read with all its tags."""
 
 SECONDARY, SUPPLEMENTARY, REVERSE, UNMAPPED = 0x100, 0x800, 0x10, 0x4
 

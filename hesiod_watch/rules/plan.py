@@ -144,7 +144,7 @@ def want_give_up(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[
 
 
 def want_ingest(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
-    """Ingest new FASTQ of a cell that is still being written, to save time at its end."""
+    """Ingest new reads of a cell that is still being written, to save time at its end."""
     if (
         not snapshot.may_start(INGEST)
         or policy.ingest_interval is None
@@ -159,7 +159,9 @@ def want_ingest(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
             continue  # about to be processed
         due = _next_ingest(cell, policy.ingest_interval, now)
         if due is not None and due <= now:
-            yield Action(INGEST, snapshot.run, cell=cell.id, reason="new FASTQ files have landed")
+            yield Action(
+                INGEST, snapshot.run, cell=cell.id, reason="new files of reads have landed"
+            )
 
 
 def want_sync(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
