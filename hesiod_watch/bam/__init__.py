@@ -10,4 +10,6 @@ The modules, lowest first:
 - `records`: a stream of BAM in units of whole records; `tags`: the optional fields of a record
 - `measure`: statistics of the reads, by the same code as for FASTQ
 - `front`: the header of an output; `append`: sources to the end of one output
+- `sorting`: the process that sorts and indexes; `complete`: the finished file, with the read groups
+  of all sources, and sorted if its reads are aligned
 """

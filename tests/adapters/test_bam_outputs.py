@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,8 @@ from open_runs import ANYWHERE
 
 from hesiod_watch.core.errors import BadSource, PermanentError
 from hesiod_watch.core.file_entry import FileEntry
-from hesiod_watch.fastq import bgzf
+from hesiod_watch.fastq import backlog, bgzf
+from hesiod_watch.fastq import ingest as ingesting
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Output, Written
 from hesiod_watch.fastq.qc import qc_groups
@@ -322,3 +324,25 @@ def test_no_bytes_cause_an_unforeseen_error(tmp_path: Path) -> None:
             except BadSource:
                 refused += 1
     assert 100 < refused < 400
+
+
+def test_several_processes_write_the_same_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Worker processes write the same bytes and numbers as this one."""
+    outputs = [
+        Output(f"run_{name}.bam", name, "pass", tuple(several(tmp_path / name)))
+        for name in ("barcode01", "barcode02")
+    ]
+    with opened(tmp_path / "alone") as ingest:
+        alone = ingest.finish(outputs)
+    monkeypatch.setattr(ingesting, "BYTES_PER_WORKER", 1)
+    monkeypatch.setattr(backlog, "SMALLEST_SHARE", 1)
+    settings = replace(SETTINGS, processes=2)
+    with Ingest.open(
+        tmp_path / "out", ANYWHERE, settings, owner={}, check_all=True, limits=LIMITS
+    ) as ingest:
+        together = ingest.finish(outputs)
+    for one, other in zip(alone, together, strict=True):
+        assert one.path.read_bytes() == other.path.read_bytes()
+        assert (one.md5, one.statistics, one.pieces) == (other.md5, other.statistics, other.pieces)
