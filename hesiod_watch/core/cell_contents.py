@@ -83,6 +83,7 @@ class CellContents:
     # Of these, the ids of another protocol run than that of the cell and of its summaries.
     strangers: frozenset[str] = frozenset()
     output_hashes: bool = False  # MinKNOW wrote checksums
+    unknown: tuple[str, ...] = ()  # data in formats or directories that are not known, in words
     readable: bool = True
     problem: str = ""  # e.g. "fastq_pass: permission denied"
 

@@ -133,7 +133,7 @@ def judge(contents: CellContents) -> Completeness:
             verdict,
             f"{why}; {contents.problem}" if contents.problem else why,
             unverified=unverified,
-            evidence=evidence if verdict is not Verdict.RUNNING else (),
+            evidence=(*evidence, *_unknown(contents)) if verdict is not Verdict.RUNNING else (),
             output_hashes=contents.output_hashes,
             summaries=summaries,
         )
@@ -325,6 +325,12 @@ def _evidence(contents: CellContents) -> Iterator[str]:
     for key, value in _other_keys(contents.summaries):
         if not key.endswith((_IN_FINAL_DEST, _IN_FALLBACK)) or not _COUNT.fullmatch(value):
             yield f"{display(key[:60])}={display(value[:60])} in a final_summary is not understood"
+
+
+def _unknown(contents: CellContents) -> Iterator[str]:
+    """Say which data are in a format or a directory that this program does not know."""
+    if contents.unknown:
+        yield f"data that are not counted and not processed: {', '.join(contents.unknown)}"
 
 
 def _agreement(

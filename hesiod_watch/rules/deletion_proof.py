@@ -38,7 +38,7 @@ COPIES = 2
 """Verified copies of every file that must remain, each on a separate device."""
 SMALL = 1_000_000
 """Bytes up to which a file in landing is always kept, unless it is a data file."""
-DATA_SUFFIXES = (".fastq", ".fastq.gz", ".fq", ".fq.gz", ".fast5", ".pod5", ".bam")
+DATA_SUFFIXES = (".fastq", ".fastq.gz", ".fq", ".fq.gz", ".fast5", ".pod5", ".bam", ".cram", ".sam")
 ALWAYS_KEPT = ("final_summary", "report_", "output_hash_")
 """Beginnings of file names that stay in landing at any size, because people look for them."""
 NOTHING = "there is nothing to delete"

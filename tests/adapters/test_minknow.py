@@ -73,6 +73,8 @@ def test_data_that_changed_after_the_summary(cell: Make, name: str) -> None:
         ("fastq_pass/QMFPJ005AE/x_0.fastq.gz", FASTQ, "pass", "QMFPJ005AE"),
         ("fastq_pass/my sample %/x_0.fastq.gz", FASTQ, "pass", "my sample %"),
         ("fastq/x_0.fastq.gz", FASTQ, "pass", None),
+        ("fastq_pass/x_0.fq", FASTQ, "pass", None),
+        ("fastq_fail/barcode01/x_0.fq.gz", FASTQ, "fail", "barcode01"),
         ("fastq_pass_duplex/barcode01/x_0.fastq.gz", FASTQ, "pass", "barcode01"),
         ("fast5_fail/PAM83464_fail__136e9f68_a6bd7a6d_0.fast5", FAST5, "fail", None),
         ("fast5_skip/x.fast5", FAST5, "skip", None),
@@ -110,7 +112,6 @@ def test_data_files_of_every_era(
         "fastq_pass/.rsync-partial/x_0.fastq.gz",
         "fastq_pass/.gitkeep",
         # Files of another kind than the directory.
-        "fastq_pass/x_0.fq.gz",
         "fastq_pass/x_0.fastq.gz.md5",
         "fastq_pass/x_0.pod5",
         "fastq_pass/barcode01/x_0.fast5",
@@ -133,6 +134,58 @@ def test_nothing_else_is_a_data_file(cell: Make, name: str) -> None:
     directory = cell([name])
     assert list(data_files(opened(directory))) == []
     assert not any(read_contents(opened(directory)).files.values())
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["bam_pass/x.cram"], "bam_pass/x.cram"),
+        (["bam_pass/barcode01/x.cram", "bam_pass/barcode01/x.CRAM"], "2 CRAM files in bam_pass/ba"),
+        (["fastq_pass/barcode01/x/a.fastq", "fastq_pass/barcode01/x/b.fq.gz"], "2 FASTQ files in"),
+        (["fastq_pass/barcode01/x/y/a.fastq"], "fastq_pass/barcode01/x/y/a.fastq"),
+        (["fastq/Alias/x.fastq.gz"], "fastq/Alias/x.fastq.gz"),
+        (["pod5/Alias/x.pod5"], "pod5/Alias/x.pod5"),
+        (["fastq_pass_trimmed/x.fastq", "dorado/x.bam"], "dorado/x.bam, fastq_pass_trimmed/x.fa"),
+        (["basecalling/sup/pass/x.fastq.gz"], "basecalling/sup/pass/x.fastq.gz"),
+        (["fastq_pass/x.bam"], "fastq_pass/x.bam"),
+        (["x.fastq", "a\n.bam"], "a\\n.bam, x.fastq"),
+        ([f"d{number}/x.bam" for number in range(12)], "d3/x.bam, d4/x.bam, 7 more directories"),
+        (["pod5_pass/x.pod5", "fastq_pass/x.fastq", "bam_pass/x.bam.bai", "other/x.csv"], None),
+        (["fastq_pass/.x.fastq.Ab1234", ".hidden/x.fastq", "dorado/.x.bam"], None),
+    ],
+)
+def test_data_at_an_unknown_place_are_named(cell: Make, names: list[str], said: str | None) -> None:
+    """A cell that has ended names the data that no output has; they change no verdict."""
+    directory = cell(["fastq_pass/y_0.fastq", *names])
+    contents = read_contents(opened(directory))
+    assert judge(contents).evidence == ()
+    (directory / "final_summary.txt").write_text(summary_text(fastq=contents.files[FASTQ]))
+    contents = read_contents(opened(directory))
+    named = [each for each in judge(contents).evidence if "not processed" in each]
+    assert bool(named) == bool(said)
+    assert (said or "") in " ".join(named)
+
+
+@needs_unprivileged
+def test_an_unknown_directory_that_cannot_be_read(cell: Make) -> None:
+    """It is named, and the cell's own data count as before."""
+    directory = cell(["fastq_pass/x_0.fastq", "dorado/x.bam"])
+    (directory / "final_summary.txt").write_text(summary_text(fastq=1))
+    (directory / "dorado").chmod(0)
+    code = (
+        "import sys; from pathlib import Path; from hesiod_watch.host.files import OpenDirectory;"
+        "from hesiod_watch.runs import minknow;"
+        "found = minknow.read_contents(OpenDirectory(Path(sys.argv[1])));"
+        "print(found.readable, found.unknown)"
+    )
+    ran = subprocess.run(
+        [*UNPRIVILEGED, sys.executable, "-c", code, directory],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (directory / "dorado").chmod(0o755)
+    assert ran.stdout.startswith("True ('dorado, which cannot be read: Permission denied',)")
 
 
 def test_special_files_and_links_are_left_out_and_named(cell: Make, tmp_path: Path) -> None:

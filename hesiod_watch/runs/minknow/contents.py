@@ -28,6 +28,7 @@ from hesiod_watch.runs.minknow.layout import (
 )
 from hesiod_watch.runs.minknow.output_hash import ListedNames, is_output_hash, read_listed_names
 from hesiod_watch.runs.minknow.summary import SUMMARY_MAX_BYTES, parse_summary
+from hesiod_watch.runs.minknow.unknown_data import UnknownData
 
 
 def _summary_entries(cell_dir: OpenDirectory) -> list[tuple[str, os.stat_result]]:
@@ -167,7 +168,8 @@ def read_contents(
     try:
         # Summaries first: MinKNOW writes them last, so the announced files exist before the count.
         summaries = read_summaries(cell_dir)
-        directories = data_directories(cell_dir, ALL_KINDS, left_out)
+        unknown = UnknownData() if summaries else None  # a running cell is looked at too often
+        directories = data_directories(cell_dir, ALL_KINDS, left_out, unknown)
         hash_files = (
             sorted(filter(is_output_hash, os.listdir(cell_dir.descriptor))) if summaries else []
         )
@@ -183,7 +185,7 @@ def read_contents(
     for directory in directories:
         seen = on_reads if directory.kind in READS else None
         try:
-            for barcode, entry in data_entries(directory, left_out, indexes=indexes):
+            for barcode, entry in data_entries(directory, left_out, unknown, indexes=indexes):
                 kind = DataKind.BAI if entry.name.endswith(INDEX_SUFFIX) else directory.kind
                 counts[kind] += 1
                 numbers.add(kind, directory.name, barcode, entry.name)
@@ -198,6 +200,8 @@ def read_contents(
             problem = problem or _unreadable(cell_dir, directory.opened, error)
     if problem:
         return CellContents(summaries, dict(counts), readable=False, problem=problem)
+    if unknown:
+        unknown.list_directories(cell_dir)
     found = numbers.judge(cell_dir.path.name, summaries)
     return CellContents(
         summaries,
@@ -207,6 +211,7 @@ def read_contents(
         found.unsummarised,
         found.strangers,
         bool(hash_files),
+        unknown.result() if unknown else (),
         problem=_left_out_sentence(left_out),
     )
 

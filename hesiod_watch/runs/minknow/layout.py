@@ -4,7 +4,7 @@
     fast5/NAME.fast5   pod5/NAME.pod5       not divided: basecalling off, or MinKNOW 24.02 and later
 
 A person may choose the name of a barcode's directory. Files that other programs basecalled are in
-other directories (basecalling/, dorado/, fast5/guppy_out/) and never count.
+other directories (basecalling/, dorado/, fast5/guppy_out/) and never count; `UnknownData` has them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from hesiod_watch.core.cell_contents import DataKind
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.host.files import OpenDirectory
+from hesiod_watch.runs.minknow.unknown_data import UnknownData
 
 ALL_KINDS = frozenset(DataKind)
 READS = frozenset({DataKind.FASTQ, DataKind.BAM})
@@ -31,8 +32,7 @@ _DATA_DIRECTORY = re.compile(
 # who call bases again.
 _PLAIN_BARCODE = re.compile(r"barcode[0-9]+[a-z]?|unclassified|mixed")
 _SUFFIXES: dict[DataKind, tuple[str, ...]] = {
-    # Not .fq: MinKNOW never writes it, so such a file is a person's copy of the same reads.
-    DataKind.FASTQ: (".fastq", ".fastq.gz"),
+    DataKind.FASTQ: (".fastq", ".fastq.gz", ".fq", ".fq.gz"),
     DataKind.FAST5: (".fast5",),
     DataKind.POD5: (".pod5",),
     DataKind.BAM: (".bam",),
@@ -92,17 +92,25 @@ class DataDirectory:
 
 
 def data_directories(
-    cell_dir: OpenDirectory, kinds: Collection[DataKind], left_out: list[str]
+    cell_dir: OpenDirectory,
+    kinds: Collection[DataKind],
+    left_out: list[str],
+    unknown: UnknownData | None = None,
 ) -> list[DataDirectory]:
     """Directories of a cell in which MinKNOW writes data, sorted by name.
 
-    Appends to `left_out` the names of links and files in place of such a directory. Raises OSError.
+    Appends to `left_out` the names of links and files in place of such a directory. `unknown` gets
+    the other directories and files. Raises OSError.
     """
     found = []
     with os.scandir(cell_dir.descriptor) as entries:
         for entry in entries:
             match = _DATA_DIRECTORY.fullmatch(entry.name)
-            if match is None or (kind := DataKind(match[1])) not in kinds:
+            if match is None:
+                if unknown is not None:
+                    unknown.entry("", entry)
+                continue
+            if (kind := DataKind(match[1])) not in kinds:
                 continue
             if not entry.is_dir(follow_symlinks=False):
                 left_out.append(entry.name)
@@ -116,14 +124,19 @@ def data_directories(
 
 
 def data_entries(
-    directory: DataDirectory, left_out: list[str], *, indexes: bool = False
+    directory: DataDirectory,
+    left_out: list[str],
+    unknown: UnknownData | None = None,
+    *,
+    indexes: bool = False,
 ) -> Iterator[tuple[str | None, os.DirEntry[str]]]:
     """Data files in `directory` and in its barcode directories, with the barcode; unsorted.
 
     With `indexes`, also the index of each BAM file.
 
     Hidden names never count; this excludes the temporary files of copying programs. Links and
-    special files do not count either; their names are appended to `left_out`. Raises OSError.
+    special files do not count either; their names are appended to `left_out`. `unknown` gets the
+    other files, and the directories that are no barcode's. Raises OSError.
     """
     suffixes = _SUFFIXES[directory.kind]
     if indexes and directory.kind is DataKind.BAM:
@@ -139,8 +152,12 @@ def data_entries(
             elif entry.is_dir(follow_symlinks=False):
                 if directory.divided or _PLAIN_BARCODE.fullmatch(name):
                     barcodes.append(name)
+                elif unknown is not None:
+                    unknown.entry(directory.name, entry)
             elif name.endswith(suffixes) or entry.is_symlink():
                 left_out.append(f"{directory.name}/{name}")
+            elif unknown is not None:
+                unknown.entry(directory.name, entry)
     for barcode in sorted(barcodes):
         with (
             directory.opened.open(barcode) as inner,
@@ -149,6 +166,8 @@ def data_entries(
             for entry in entries:
                 name = entry.name
                 if not name.endswith(suffixes) or name[0] == ".":
+                    if unknown is not None:
+                        unknown.entry(f"{directory.name}/{barcode}", entry)
                     continue
                 if entry.is_file(follow_symlinks=False):
                     yield barcode, entry

@@ -1,0 +1,77 @@
+"""Cells with more than passed and failed reads in FASTQ: what people and programs are told."""
+
+from __future__ import annotations
+
+import html
+import json
+from typing import Any
+
+import pytest
+from sites import Site
+from younger_files import end_with_summaries
+
+from hesiod_watch.cli.simulator import SimulatedCell
+
+pytestmark = pytest.mark.system
+
+RUN = "20261122_TEST_alpha"
+LIBRARY = "sample_A"
+CELL = "20261122_2210_1A_PAW00001_0a1b2c3d"
+NAME = f"{LIBRARY}/{CELL}"
+
+
+def simulated(site: Site, **options: Any) -> SimulatedCell:
+    """A small cell of this site; not written yet."""
+    settings: dict[str, Any] = {
+        "barcodes": ("barcode01",),
+        "reads_per_file": 20,
+        "mean_length": 300,
+    }
+    return SimulatedCell(site.landing, RUN, LIBRARY, CELL, **(settings | options))
+
+
+def processed(site: Site) -> tuple[dict[str, Any], str]:
+    """Have the cell processed; returns its qc.json, and the text of its page."""
+    place = site.output / RUN / LIBRARY / CELL
+
+    def look() -> bool:
+        site.run("poll", check=None)
+        return f"{CELL}.done" in site.flags(RUN)
+
+    site.eventually(look, "the cell is processed")
+    qc = json.loads((place / "qc.json").read_text())
+    return qc, html.unescape((place / "report.html").read_text())
+
+
+def test_data_without_an_output_are_named(site: Site) -> None:
+    """CRAM, and reads at places that MinKNOW does not have, are named and change nothing else."""
+    cell = simulated(site)
+    cell.write()
+    expected = sum(amount.reads for amount in cell.expected.values())
+    names = [
+        "bam_pass/barcode01/x.cram",
+        "dorado/calls.bam",
+        "fastq_pass/barcode01/again/x.fastq",
+        "fastq_pass_trimmed/barcode01/x.fastq.gz",
+    ]
+    for name in names:
+        (cell.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (cell.path / name).write_bytes(b"x")
+    end_with_summaries(cell.path)
+    qc, page = processed(site)
+    assert qc["total"]["reads"] == expected
+    for text in (json.dumps(qc), page, site.run("explain", RUN, NAME).stdout):
+        assert all(name in text for name in names)
+    assert "every file agrees" in site.run("verify", RUN).stdout
+
+
+def test_fastq_named_fq(site: Site) -> None:
+    """Files that end in .fq have outputs like those that end in .fastq."""
+    cell = simulated(site)
+    cell.write()
+    for path in cell.path.glob("fastq_*/*/*.fastq"):
+        path.rename(path.with_suffix(".fq"))
+    end_with_summaries(cell.path)
+    qc, _ = processed(site)
+    assert qc["completeness"]["verdict"] == "proven"
+    assert qc["total"]["reads"] == sum(amount.reads for amount in cell.expected.values())
