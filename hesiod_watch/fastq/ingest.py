@@ -332,6 +332,8 @@ class Ingest:
     ) -> list[BadSource]:
         """Append the sources that wait; return the errors of the bad ones, in order of paths."""
         entries = self._output_set.entries
+        for entry in entries.values():
+            self._output_set.figures(entry)  # a piece that proves damaged must be taken again, too
         taken = {name: len(entry.pieces) for name, entry in entries.items()}
         backlog = SourceBacklog(outputs, taken, self._limits, self._settings.processes)
         bad: list[BadSource] = []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from disks import Disk, install
-from growing import expected, in_one_go, opened, put, reads, some, written
+from growing import CELLS, expected, in_one_go, opened, put, reads, some, written
 
 from hesiod_watch.core.errors import BadSource, PermanentError, TemporaryError
 from hesiod_watch.fastq import bgzf, checkpoint, readback
@@ -193,6 +193,21 @@ def test_damage_is_found_while_measuring(
         results = one.finish(outputs)
     alone = in_one_go(tmp_path / "alone", outputs)
     assert [(w.md5, w.statistics) for w in results] == [(w.md5, w.statistics) for w in alone]
+
+
+@pytest.mark.parametrize("form", CELLS)
+@pytest.mark.parametrize("place", [5, 200], ids=["front", "middle"])
+def test_damage_during_a_session(form: str, place: int, tmp_path: Path) -> None:
+    """A piece that is damaged when it is measured again is taken again, with those after it."""
+    outputs = CELLS[form](tmp_path / "sources")
+    first = outputs[0]
+    with opened(tmp_path / "out") as one:
+        one.take([some(first, 0, 1, 3)])
+        flip(tmp_path / "out" / first.name, place)
+        one.take([first])
+        assert "is not as it was written" in " ".join(one.notes)
+        one.finish(outputs)
+    assert written(tmp_path / "out", outputs) == expected(tmp_path / "expected", outputs)
 
 
 def test_a_disk_that_returns_other_data(
