@@ -15,6 +15,13 @@ def read_header(path: Path) -> tuple[BamHeader, int]:
 
     Raises PermanentError, TemporaryError.
     """
+    with OutputReader(path) as reader:
+        return header_in(reader)
+
+
+def header_in(reader: OutputReader) -> tuple[BamHeader, int]:
+    """As `read_header`, of an open output; the next reading from it must begin with `seek`."""
+    path = reader.path
     front = bytearray()
     size = 0
     ends: list[tuple[int, int]] = []  # bytes of the file and of the text, after each block
@@ -24,18 +31,17 @@ def read_header(path: Path) -> tuple[BamHeader, int]:
         size += len(block)
         ends.append((size, len(front) + len(inflated)))
 
-    with OutputReader(path) as reader:
-        reader.seek(0, 1 << 62)
-        for part in BgzfBlocks(reader.readinto, path, lambda part: None, on_block=count):
-            front += part
-            try:
-                found = decode(front)
-            except ValueError as error:
-                raise PermanentError(f"{path}: {error}") from error
-            if found:
-                header, length = found
-                at = next((end for end, text in ends if text == length), None)
-                if at is None:
-                    raise PermanentError(f"{path}: its header shares a block with records")
-                return header, at
+    reader.seek(0, 1 << 62)
+    for part in BgzfBlocks(reader.readinto, path, lambda part: None, on_block=count):
+        front += part
+        try:
+            found = decode(front)
+        except ValueError as error:
+            raise PermanentError(f"{path}: {error}") from error
+        if found:
+            header, length = found
+            at = next((end for end, text in ends if text == length), None)
+            if at is None:
+                raise PermanentError(f"{path}: its header shares a block with records")
+            return header, at
     raise PermanentError(f"{path}: it ends in its header")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from isal import isal_zlib
 
-from hesiod_watch.bam.front import read_header
+from hesiod_watch.bam.front import header_in
 from hesiod_watch.core.errors import BadSource, PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.system_errors import translated
@@ -168,11 +168,14 @@ def measure(
     `header`: lines of the header of a BAM output that are not in the output itself.
     """
     total = ReadStatistics()
+    lines: tuple[str, ...] | None = None if is_bam(path.name) else ()
     with OutputReader(path) as reader:
         for number, piece in enumerate(pieces):
             digest = Md5(md5) if md5 is not None else None
             try:
-                statistics = _measure(path, reader, piece, digest, header)
+                if lines is None:
+                    lines = (*header_in(reader)[0].lines, *header)
+                statistics = _measure(path, reader, piece, digest, lines)
             except TemporaryError:
                 raise
             except PermanentError:
@@ -185,13 +188,12 @@ def measure(
 
 
 def _measure(
-    path: Path, reader: OutputReader, piece: Piece, digest: Md5 | None, header: Sequence[str]
+    path: Path, reader: OutputReader, piece: Piece, digest: Md5 | None, lines: Sequence[str]
 ) -> ReadStatistics | None:
-    """Statistics of one piece; None if it is not as it was written."""
+    """Statistics of one piece; None if it is not as it was written. `lines`: its BAM header."""
     reader.seek(piece.offset, piece.length)
     counter = _ChecksumCounter(digest)
-    front = read_header(path)[0].lines if is_bam(path.name) else ()
-    measuring = unit_measurer(path.name, path, (*front, *header))
+    measuring = unit_measurer(path.name, path, lines)
     if piece.length:
         inflated = GzipReader(reader.readinto, path, counter.add)
         headed = not piece.offset
