@@ -279,8 +279,8 @@ CELL_KINDS = (
         "no-reads",
         NOTE,
         "a cell is processed and has no reads",
-        "processed, and it has no reads",
-        (Step("look in MinKNOW: was basecalling off, or did it write another format?"),),
+        "processed, without reads: {why}",
+        (Step("look in MinKNOW's report whether this was intended"),),
     ),
     AttentionKind(
         "new-data",

@@ -232,6 +232,7 @@ class DoneRecord(WorkRecord):
     completeness: Completeness | None = None
     finding: ChecksumFinding = NO_FINDING
     compared: str = ""  # sentence about MinKNOW's checksums; "": MinKNOW wrote none
+    no_reads: str = ""  # sentence about a cell without reads; "" for any other
     # `raw.json` is made after the processing; False in the flags of earlier versions
     raw_due: bool = False
 

@@ -310,4 +310,6 @@ def _why_no_reads(cell: QcDocument) -> str:
         return "No finished file of reads yet. The numbers come with the first."
     if cell.failed:
         return "No file of reads of this cell could be read to its end."
+    if why := cell.field("no_reads"):
+        return f"{why[0].upper()}{why[1:]}."
     return "There is no read in FASTQ or BAM: the instrument wrote none, or only another format."

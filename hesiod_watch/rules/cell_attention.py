@@ -25,7 +25,7 @@ from hesiod_watch.rules.late_data import late_step, late_words
 from hesiod_watch.rules.liveness import describe, is_silent, under_way
 from hesiod_watch.rules.overdue import grace_end, overdue, summary_time
 from hesiod_watch.rules.run_types import type_of
-from hesiod_watch.rules.stages import stage_of
+from hesiod_watch.rules.stages import no_reads, stage_of
 
 ATTEMPTS = 3
 """Failed backups in a row after which a person is needed, whatever the reason."""
@@ -293,5 +293,6 @@ def _of_processed(snapshot: Snapshot, cell: Cell) -> Iterator[Attention]:
         end, attempts = AttemptEnd.of(last), last.owner.epoch if last.owner else 1
         if end.needs_person is not False or attempts >= ATTEMPTS:
             yield _about("backup-behind", snapshot, cell, time_of(end.ended), why=last.why)
-    if cell.results.get("reads") == 0 and cell.flags.done:
-        yield _about("no-reads", snapshot, cell, time_at(cell.flags.done.mtime))
+    if cell.flags.done and no_reads(cell):
+        since = time_at(cell.flags.done.mtime)
+        yield _about("no-reads", snapshot, cell, since, why=no_reads(cell))

@@ -23,7 +23,7 @@ from hesiod_watch.rules.checksum_findings import finding_of, other_damage
 from hesiod_watch.rules.events import CELL_OVERDUE, CELL_OVERDUE_ENDED
 from hesiod_watch.rules.overdue import continues, resolved_words
 from hesiod_watch.rules.run_types import UNKNOWN
-from hesiod_watch.rules.stages import by_hand, stage_of, unverified, why_stage
+from hesiod_watch.rules.stages import by_hand, no_reads, stage_of, unverified, why_stage
 
 RUN = "{run}"
 """Placeholder for the run's name in a pattern of addresses."""
@@ -154,7 +154,9 @@ def _cell_done(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[
         yield f"{_named(event)} is processed and reported, {damaged}.{accepted}"
         yield _damaged(event, wrong)
     else:
-        yield f"{_named(event)} is processed, checked and reported.{accepted}"
+        without = no_reads(cell) if cell else ""
+        how = f"reported, without reads: {display(without)}" if without else "checked and reported"
+        yield f"{_named(event)} is processed{' and' if without else ','} {how}.{accepted}"
         if cell and (compared := DoneRecord.of(cell.flags.done).compared):
             yield f"{display(compared)}."
     if cell and (numbers := _numbers(cell)):
@@ -320,7 +322,7 @@ def _listed(title: str, lines: Sequence[str]) -> str:
 def _numbers(cell: Cell) -> str:
     """Table of a cell's reads; "" if its flag was made by hand."""
     reads, bases = _number(cell, "reads"), _number(cell, "bases")
-    if "reads" not in cell.results:
+    if "reads" not in cell.results or no_reads(cell):
         return ""
     passed, passed_bases = _number(cell, "passed_reads"), _number(cell, "passed_bases")
     share = f" ({passed / reads:.1%} of the reads)" if reads else ""
@@ -347,6 +349,8 @@ def _numbers(cell: Cell) -> str:
 def _in_short(cell: Cell) -> str:
     if "reads" not in cell.results:
         return "processed"
+    if without := no_reads(cell):
+        return f"no reads: {display(without)}"
     return (
         f"{number_of(_number(cell, 'reads'), 'read', form=',')}, {_bases(_number(cell, 'bases'))}, "
         f"N50 {_bases(_number(cell, 'n50'))}, mean Q {_quality(cell)}"

@@ -14,7 +14,7 @@ from hesiod_watch.core.model import Cell, CellId, Snapshot, Stage, Status
 from hesiod_watch.core.naming import parse_cell
 from hesiod_watch.core.ownership import Liveness
 from hesiod_watch.core.records import why_in
-from hesiod_watch.core.results import BackupRecord
+from hesiod_watch.core.results import BackupRecord, DoneRecord
 from hesiod_watch.core.text import number_of
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
 from hesiod_watch.rules.completeness import unverified_words
@@ -341,14 +341,24 @@ def _copies(cell: Cell) -> str:
     return f"; {how} {', '.join(copy.backup for copy in BackupRecord.of(backup).copies) or '?'}"
 
 
+def no_reads(cell: Cell) -> str:
+    """Return why the results of a processed cell contain no read; "" if they contain some."""
+    if not cell.flags.done or cell.results.get("reads") != 0:
+        return ""
+    return DoneRecord.of(cell.flags.done).no_reads or "the cause was not recorded"
+
+
 def _why_processed(cell: Cell) -> str:
     """Return why a cell is processed.
 
     Damage or loss proven by MinKNOW's checksums comes first; then the cell is not called checked.
     """
     wrong = finding_of(cell).said
+    without = f", without reads: {no_reads(cell)}" if no_reads(cell) else ""
     processed = (
-        f"processed and reported, but {wrong}" if wrong else "processed, checked and reported"
+        f"processed and reported{without}{f', but {wrong}' if wrong else ''}"
+        if wrong or without
+        else "processed, checked and reported"
     )
     late = f"; {late_words(cell)}" if late_words(cell) else ""
     doubt = f"; {unverified(cell)}" if unverified(cell) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -62,6 +63,19 @@ def test_cell_with_bam() -> None:
         "BAM:     1,000 reads; aligned 750 (75.0%), duplex 0 (0.0%),"
         " with modified bases 1,000 (100.0%)\n"
     ) in text("cell-done", done(results={**RESULTS, **counts}))
+
+
+def test_a_cell_without_reads() -> None:
+    """The messages say why there are no reads, and have no table of zeros."""
+    why = "basecalling was off, and it has raw data only (3 POD5 files)"
+    empty = replace(
+        done(results={**RESULTS, "reads": 0, "bases": 0}),
+        flags=replace(done().flags, done=flag(json.dumps({"no_reads": why}))),
+    )
+    message = text("cell-done", empty)
+    assert f"is processed and reported, without reads: {why}.\n" in message
+    assert "Reads:" not in message
+    assert f"{CELL}: no reads: {why}\n" in text("run-complete", empty)
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,12 @@ def processed(site: Site) -> tuple[dict[str, Any], str]:
     return qc, html.unescape((place / "report.html").read_text())
 
 
+def messages(site: Site) -> str:
+    """The text of all messages of the run."""
+    outbox = site.landing / RUN / "pipeline" / "messages"
+    return "".join(path.read_text() for path in outbox.iterdir())
+
+
 def test_data_without_an_output_are_named(site: Site) -> None:
     """CRAM, and reads at places that MinKNOW does not have, are named and change nothing else."""
     cell = simulated(site)
@@ -75,3 +81,30 @@ def test_fastq_named_fq(site: Site) -> None:
     qc, _ = processed(site)
     assert qc["completeness"]["verdict"] == "proven"
     assert qc["total"]["reads"] == sum(amount.reads for amount in cell.expected.values())
+
+
+@pytest.mark.parametrize(
+    ("basecalling", "why"),
+    [
+        ("0", "basecalling was off, and it has raw data only (2 POD5 files)"),
+        ("1", "no reads passed or failed: it has raw data (2 POD5 files), and no FASTQ or BAM"),
+    ],
+    ids=["off", "on"],
+)
+def test_raw_data_only(site: Site, basecalling: str, why: str) -> None:
+    """Message, status, explain, qc.json and both pages say why there are no reads."""
+    cell = simulated(site, fastq=False)
+    cell.write()
+    (summary,) = cell.path.glob("final_summary*.txt")
+    text = summary.read_text()
+    summary.write_text(text.replace("basecalling_enabled=1", f"basecalling_enabled={basecalling}"))
+    qc, page = processed(site)
+    assert qc["no_reads"] == why
+    for said in (
+        messages(site),
+        site.run("explain", RUN, NAME).stdout,
+        site.run("status", RUN).stdout,
+    ):
+        assert why in " ".join(said.split())
+    assert why.partition(":")[0].partition(",")[0] in page.lower()
+    assert why in html.unescape((site.output / RUN / "report.html").read_text())

@@ -29,6 +29,7 @@ from hesiod_watch.fastq.statistics import ReadStatistics
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.remote.backup.manifests import MANIFEST
 from hesiod_watch.rules import completeness
+from hesiod_watch.rules.no_reads import why_no_reads
 from hesiod_watch.runs import minknow
 
 _SOURCES = b' "sources": [\n'
@@ -82,6 +83,7 @@ def qc_document(
         "completeness": verdict.record(),
         "counts": _counts(contents),
         KEY: checksums.record() or None,
+        **_no_reads(state, groups, contents),
         **qc_groups(groups),
         "outputs": [
             {
@@ -123,6 +125,13 @@ def _differences(groups: Sequence[Group]) -> Iterator[str]:
                 f"{which}: {number_of(found['FASTQ'], 'read')} in FASTQ and {found['BAM']} in BAM;"
                 " the numbers are those of FASTQ"
             )
+
+
+def _no_reads(state: str, groups: Sequence[Group], contents: CellContents) -> dict[str, str]:
+    """Entry of a document: why a finished cell has no reads; empty for any other cell."""
+    if state != "complete" or any(statistics.reads for _, _, statistics in groups):
+        return {}
+    return {"no_reads": why_no_reads(contents)}
 
 
 def _named(key: str, files: Mapping[str, str]) -> dict[str, Any]:

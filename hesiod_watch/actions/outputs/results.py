@@ -61,6 +61,8 @@ class CellResults:
     """Verdict on the cell's contents; its sentence also names what was left out: links, pipes."""
     checksums: MinknowChecksums
     """Result of comparing the cell's files with MinKNOW's checksums."""
+    no_reads: str
+    """Why the cell has no reads; "" if it has some."""
 
     @property
     def manifest_md5(self) -> str:
@@ -70,6 +72,8 @@ class CellResults:
     def sentence(self) -> str:
         reads, bases, n50 = (self.headline[key] for key in ("reads", "bases", "n50"))
         numbers = f"{number_of(reads, 'read')}, {number_of(bases, 'base')}, N50 {n50}"
+        if self.no_reads:
+            numbers = f"without reads: {self.no_reads}"
         return "; ".join(
             filter(None, (numbers, self.completeness.by_hand, self.checksums.sentence))
         )
@@ -88,6 +92,7 @@ class CellResults:
             self.completeness,
             self.checksums.finding(iso_now()),
             self.checksums.sentence[:LONGEST],
+            no_reads=self.no_reads,
             raw_due=True,
         )
 
@@ -175,7 +180,8 @@ class CellResults:
         files = {name: place / name for name in (*texts, DIRECTORIES, MANIFEST)}
         files |= {output.output.name: output.path for output in written}
         files |= {index.name: index.path for output in written if (index := output.index)}
-        return cls(files, md5s, headline, str(job.the_cell), counted[1], checksums)
+        no_reads = qc.get("no_reads", "")
+        return cls(files, md5s, headline, str(job.the_cell), counted[1], checksums, no_reads)
 
 
 def _entry(name: str, text: str) -> FileEntry:
