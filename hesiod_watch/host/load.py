@@ -45,7 +45,7 @@ def _cgroups_of(cgroup_file: Path, cgroups: Path) -> list[Path]:
 
 
 def _number_after(word: str, file: Path) -> int:
-    """Number after the first word of a line. Raises OSError, ValueError."""
+    """Number that follows a line's first word. Raises OSError, ValueError."""
     for line in file.read_text().splitlines():
         first, _, rest = line.partition(" ")
         if first == word:

@@ -15,7 +15,7 @@ WORKER_MEMORY = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class HostLoad:
-    """What this host has left for more workers."""
+    """Free CPUs and memory of this host."""
 
     cpus: int  # that this process may use
     load: float  # mean number of threads that run or wait for a CPU or a disk, in the last minute
