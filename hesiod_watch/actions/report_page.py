@@ -27,7 +27,9 @@ from hesiod_watch.report.run import render_run
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
 from hesiod_watch.rules.late_data import late_words
 from hesiod_watch.rules.stages import (
+    backup_words,
     by_hand,
+    copy_problem,
     digest_of_report,
     stage_of,
     status_of,
@@ -53,6 +55,7 @@ def perform(job: Job) -> Outcome:
             "made_at": iso_now(),
             "program": f"hesiod-watch {__version__}",
             "covers": digest_of_report(snapshot),
+            "backups": [backup.name for backup in job.config.backups],
             "cells": [_cell(output, cell) for cell in snapshot.cells],
             "quarantined": [
                 {"name": entry.name, "why": entry.why} for entry in snapshot.quarantined
@@ -84,6 +87,7 @@ def _cell(output: Path, cell: Cell) -> dict[str, Any]:
         "new_data": bool(late_words(cell)),
         "damaged": stage_of(cell) is Stage.PROCESSED and bool(finding_of(cell).said),
         "verified_bad": stage_of(cell) is Stage.PROCESSED and bool(other_damage(cell)),
+        "backed_up": bool(backup_words(cell)) and not copy_problem(cell),
         "page": f"{quote(cell.id.library)}/{quote(cell.id.name)}/{REPORT}" if has_page else None,
         "qc": qc,
     }

@@ -16,6 +16,7 @@ from hesiod_watch.core.text import number_of
 from hesiod_watch.report import formatting
 from hesiod_watch.report.document import (
     PARTS,
+    UNPLACED,
     BarcodeReads,
     QcDocument,
     ReadGroup,
@@ -25,7 +26,6 @@ from hesiod_watch.report.document import (
 from hesiod_watch.report.flowcell import channel_chart
 from hesiod_watch.report.page import render
 from hesiod_watch.report.plots import (
-    UNPLACED,
     barcode_chart,
     in_order,
     length_chart,
@@ -64,6 +64,8 @@ STATES: Mapping[str, PageState] = {
 }
 DAMAGED = STATES["damaged"]
 UNVERIFIED = PageState("warn", "Every announced file is here; other files are not verified")
+NO_READS = PageState("warn", "Every announced file is here, and there are no reads")
+NOT_BASECALLED = PageState("none", "Every announced file is here; basecalling was off")
 _NO_STATE = PageState("none", "Completeness is not known")
 
 
@@ -94,11 +96,13 @@ def render_cell(qc: Mapping[str, Any]) -> str:
     cell = QcDocument(qc)
     used = cell.used_barcodes
     charted = len(used) > BARS_UP_TO
+    state = state_of(cell)
     return render(
         "cell.html",
         cell=cell,
         run_page=RUN_PAGE,
-        state=state_of(cell),
+        state=state,
+        notes=notes_of(cell, state),
         figures=figures(cell) if cell.has_reads else (),
         rows=barcode_rows(cell, used),
         tiny=barcode_rows(cell, cell.tiny_barcodes),
@@ -120,7 +124,8 @@ def state_of(cell: QcDocument) -> PageState:
     """State of the cell for the top of its page.
 
     A running cell is running, whatever the count of its files is at this moment. Damage or loss
-    that MinKNOW's checksums prove has priority, unless the file counts are as bad.
+    that MinKNOW's checksums prove has priority, unless the file counts are as bad. Only a cell
+    whose reads are all in the numbers is good.
     """
     if cell.running:
         return STATES["running"]
@@ -131,7 +136,24 @@ def state_of(cell: QcDocument) -> PageState:
     state = STATES.get(cell.verdict, _NO_STATE)
     if cell.checksums.wrong and state.tone != "bad":
         return DAMAGED
-    return UNVERIFIED if cell.unverified and state.tone == "good" else state
+    if state.tone != "good":
+        return state
+    if cell.removed:
+        files = number_of(cell.removed, "file")
+        return PageState("warn", f"Processed without {files} that were damaged or removed")
+    if cell.unverified:
+        return UNVERIFIED
+    if not cell.has_reads:
+        return NOT_BASECALLED if cell.basecalling_off else NO_READS
+    return state
+
+
+def notes_of(cell: QcDocument, state: PageState) -> tuple[str, ...]:
+    """Sentences that a person should read, beside the line of state.
+
+    What the names of the files show is a reason for a bad state, and a note on a good one.
+    """
+    return (*(cell.evidence if state.tone == "good" else ()), *cell.notes)
 
 
 def figures(cell: QcDocument) -> tuple[HeadlineFigure, ...]:

@@ -19,6 +19,9 @@ from hesiod_watch.report.formatting import between, parse_moment
 
 PARTS = ("pass", "fail", "skip")
 
+UNPLACED = frozenset({"unclassified", "mixed"})
+"""Names in place of a barcode for reads without a barcode."""
+
 TINY = 0.0001
 """Smallest share of the bases of a used barcode. Reads of a barcode below it are mostly wrong
 assignments.
@@ -182,6 +185,11 @@ class QcDocument:
         return len(mappings(self.raw.get("damaged")))
 
     @property
+    def removed(self) -> int:
+        """Number of files that were damaged or removed, and whose reads are in no number."""
+        return len(mappings(self.raw.get("removed")))
+
+    @property
     def verdict(self) -> str:
         return text(mapping(self.raw.get("completeness")).get("verdict"))
 
@@ -255,7 +263,10 @@ class QcDocument:
 
     @cached_property
     def barcodes(self) -> tuple[BarcodeReads, ...]:
-        """Barcodes, most passed bases first. Empty if the cell is not barcoded."""
+        """Barcodes, most passed bases first, and reads without a barcode after them.
+
+        Empty if the cell is not barcoded.
+        """
         barcodes = [
             BarcodeReads(
                 text(item.get("barcode")) or "not barcoded",
@@ -269,7 +280,12 @@ class QcDocument:
         return tuple(
             sorted(
                 barcodes,
-                key=lambda barcode: (-barcode.passed.bases, -barcode.total.bases, barcode.label),
+                key=lambda barcode: (
+                    barcode.label in UNPLACED,
+                    -barcode.passed.bases,
+                    -barcode.total.bases,
+                    barcode.label,
+                ),
             )
         )
 

@@ -15,6 +15,7 @@ from hesiod_watch.core.naming import natural_key
 from hesiod_watch.core.text import number_of
 from hesiod_watch.report.document import (
     PARTS,
+    UNPLACED,
     BarcodeReads,
     HistogramBin,
     QcDocument,
@@ -38,9 +39,6 @@ from hesiod_watch.report.svg import (
     nice_top,
     stretched,
 )
-
-UNPLACED = frozenset({"unclassified", "mixed"})
-"""Names in place of a barcode for reads without a barcode."""
 
 WORDS = {"pass": "passed", "fail": "failed", "skip": "skipped", "all": "all reads"}
 

@@ -1,8 +1,8 @@
 """Page of a run: an overview of its cells, with a link to the page of each cell.
 
-    {"run", "title", "status", "status_why", "made_at", "program", "covers",
+    {"run", "title", "status", "status_why", "made_at", "program", "covers", "backups",
      "cells": [{"library", "cell", "stage", "why", "by_hand", "unverified", "new_data",
-                "damaged", "verified_bad", "page", "qc"}],
+                "damaged", "verified_bad", "backed_up", "page", "qc"}],
      "quarantined": [{"name", "why"}]}
 
 - `covers`: digest of the content of the page (hex). It is at the top of the file, where
@@ -12,6 +12,8 @@
 - `new_data`: true if data came after the cell was processed.
 - `damaged`: true if MinKNOW's checksums prove that files of a processed cell differ or are missing.
 - `verified_bad`: true if the last verification has found damage; `why` names the first one.
+- `backups`: names of the backups that each processed cell is copied to; may be missing.
+- `backed_up`: true if the last backup of the cell ended with verified copies.
 - `page`: a URL relative to this page, or None.
 - `qc`: a qc document, or None.
 - `title`: the facility's name; may be missing.
@@ -23,7 +25,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hesiod_watch.report.document import QcDocument, fraction, mapping, mappings, passed_share, text
+from hesiod_watch.core.naming import display
+from hesiod_watch.core.text import number_of
+from hesiod_watch.report.cell import state_of
+from hesiod_watch.report.document import (
+    QcDocument,
+    fraction,
+    mapping,
+    mappings,
+    passed_share,
+    strings,
+    text,
+)
 from hesiod_watch.report.page import render
 from hesiod_watch.runs.report_digest import DIGEST, META_NAME
 
@@ -72,6 +85,8 @@ UNVERIFIED = "Complete, but some files are not verified"
 BY_HAND = "Accepted as complete by a person"
 """Headline of a complete run if some of its data are not proven to be here."""
 
+_WORSE = ("good", "none", "busy", "warn", "bad")
+
 
 @dataclass(frozen=True, slots=True)
 class RunPageRow:
@@ -85,6 +100,11 @@ class RunPageRow:
     page: str
     qc: QcDocument | None
     bar: float
+    backed_up: bool = False
+
+    @property
+    def processed(self) -> bool:
+        return self.stage == "processed"
 
     @property
     def counted(self) -> bool:
@@ -123,6 +143,8 @@ def render_run(run: Mapping[str, Any]) -> str:
     lines = _lines(run)
     status = text(run.get("status")) or "unknown"
     tone, headline = TONES.get(status, "warn"), HEADLINES.get(status, "Status")
+    if status == "complete":
+        tone, headline = _complete(lines, tone, headline)
     if status == "complete" and any(
         item.get("unverified") is True for item in mappings(run.get("cells"))
     ):
@@ -148,6 +170,7 @@ def render_run(run: Mapping[str, Any]) -> str:
         headline=headline,
         status_why=text(run.get("status_why")),
         lines=lines,
+        backup=_backup(lines, list(strings(run.get("backups")))) if "backups" in run else "",
         totals=_totals(lines),
         aborted=any(line.stage == "aborted" for line in lines),
         quarantined=[
@@ -171,26 +194,54 @@ def _lines(run: Mapping[str, Any]) -> list[RunPageRow]:
             library=text(item.get("library")),
             cell=text(item.get("cell")),
             stage=text(item.get("stage")) or "unknown",
-            tone="bad"
-            if True in (item.get("damaged"), item.get("verified_bad"))
-            else _tone(
-                text(item.get("stage")),
-                doubtful=bool(text(item.get("by_hand")))
-                or True in (item.get("unverified"), item.get("new_data")),
-            ),
+            tone=_tone(item, qc),
             why=text(item.get("why")),
             page=text(item.get("page")),
             qc=qc,
             bar=round(100 * (fraction(qc.passed.bases, largest) or 0.0), 3) if qc else 0.0,
+            backed_up=item.get("backed_up") is True,
         )
         for item, qc in cells
     ]
 
 
-def _tone(stage: str, *, doubtful: bool) -> str:
-    """Tone of a cell; at best "warn" if accepted by a person, not verified, or with new data."""
-    tone = TONES.get(stage, "warn")
-    return "warn" if doubtful and tone != "bad" else tone
+def _tone(item: Mapping[str, Any], qc: QcDocument | None) -> str:
+    """Tone of a cell: never better than its own page, or than what is known since then."""
+    stage = text(item.get("stage"))
+    tones = [TONES.get(stage, "warn")]
+    if stage == "processed":
+        tones.append(state_of(qc).tone if qc else "none")
+    if text(item.get("by_hand")) or True in (item.get("unverified"), item.get("new_data")):
+        tones.append("warn")
+    if True in (item.get("damaged"), item.get("verified_bad")):
+        tones.append("bad")
+    return max(tones, key=_WORSE.index)
+
+
+def _complete(lines: list[RunPageRow], tone: str, headline: str) -> tuple[str, str]:
+    """Tone and headline of a complete run, by the numbers of its processed cells."""
+    documents = [line.qc for line in lines if line.processed and line.qc]
+    if removed := sum(bool(qc.removed) for qc in documents):
+        cells = number_of(removed, "cell")
+        return "warn", f"{headline}, but the reads of some files are not in the numbers of {cells}"
+    if empty := [qc for qc in documents if not qc.has_reads]:
+        called = any(not qc.basecalling_off for qc in empty)
+        has = number_of(len(empty), "cell has", "cells have")
+        but = "but" if called else "and"
+        return "warn" if called else "none", f"{headline}, {but} {has} no reads"
+    return tone, headline
+
+
+def _backup(lines: list[RunPageRow], names: list[str]) -> str:
+    """Sentence about the backup of the run's processed cells; "" if there are none."""
+    processed = [line for line in lines if line.processed]
+    done = sum(line.backed_up for line in processed)
+    if not processed or (not names and not done):
+        return "No backup is configured." if processed else ""
+    where = f" to {' and '.join(map(display, names))}" if names else ""
+    if done == len(processed):
+        return f"Backed up{where}."
+    return f"{done} of {number_of(len(processed), 'processed cell')} backed up{where}."
 
 
 def _totals(lines: list[RunPageRow]) -> RunTotals:

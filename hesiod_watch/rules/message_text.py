@@ -27,6 +27,7 @@ from hesiod_watch.rules.stages import by_hand, no_reads, stage_of, unverified, w
 
 RUN = "{run}"
 """Placeholder for the run's name in a pattern of addresses."""
+_CHECKED = "processed, checked and reported"
 MOST_CELLS = 60
 """Most cells that one message lists."""
 
@@ -149,14 +150,17 @@ def _all_cells_run(event: Event, snapshot: Snapshot, cell: Cell | None) -> Itera
 def _cell_done(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
     accepted = f" It was {display(by_hand(cell))}." if cell and by_hand(cell) else ""
     accepted += f" {display(unverified(cell))}." if cell and unverified(cell) else ""
+    if cell and (removed := _number(cell, "removed_files")):
+        files = number_of(removed, "file")
+        accepted += f" The reads of {files} that were damaged or removed are not in its numbers."
     if cell and (wrong := finding_of(cell).said):
         damaged = "but some of its files are damaged or missing"
         yield f"{_named(event)} is processed and reported, {damaged}.{accepted}"
         yield _damaged(event, wrong)
     else:
         without = no_reads(cell) if cell else ""
-        how = f"reported, without reads: {display(without)}" if without else "checked and reported"
-        yield f"{_named(event)} is processed{' and' if without else ','} {how}.{accepted}"
+        how = f"processed and reported, without reads: {display(without)}" if without else _CHECKED
+        yield f"{_named(event)} is {how}.{accepted}"
         if cell and (compared := DoneRecord.of(cell.flags.done).compared):
             yield f"{display(compared)}."
     if cell and (numbers := _numbers(cell)):
@@ -181,7 +185,9 @@ def _run_complete(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterat
     done = [each for each in snapshot.cells if stage_of(each) is Stage.PROCESSED]
     cells = number_of(len(done), "cell")
     aborted = len(snapshot.cells) - len(done)
-    also = f", {aborted} aborted" if aborted else ""
+    empty = sum(bool(no_reads(cell)) for cell in done)
+    also = f", {empty} of them without reads" if empty else ""
+    also += f", {aborted} aborted" if aborted else ""
     accepted = " Not all its data are proven to be here." if any(map(_unproven, done)) else ""
     wrong = sum(bool(finding_of(each).said) for each in done)
     but = (

@@ -112,7 +112,12 @@ def _status_of(snapshot: Snapshot) -> tuple[Status, str]:
     if snapshot.cells and len(at(snapshot, *FINISHED)) == len(snapshot.cells):
         if syncing:
             return Status.SYNCING, "every cell known here is finished, and a sync is under way"
-        return Status.COMPLETE, f"{_count(snapshot, *FINISHED)} processed or aborted"
+        words = [
+            f"{_count(snapshot, stage)} {stage}"
+            for stage in (Stage.PROCESSED, Stage.ABORTED)
+            if at(snapshot, stage)
+        ]
+        return Status.COMPLETE, ", ".join(words)
     if snapshot.output is None:
         return Status.UNKNOWN, snapshot.output_problem or "the output directory is missing"
     return _status_of_work(snapshot, syncing=syncing)
@@ -167,6 +172,8 @@ def digest_of_report(snapshot: Snapshot) -> str:
         )
         if stage is Stage.PROCESSED and (damage := other_damage(cell)):
             wrong += f" {digest_of(damage)}"
+        if stage is Stage.PROCESSED and (copies := copy_problem(cell) or backup_words(cell)):
+            wrong += f" {copies}"
         late = f" {late_words(cell)}" if late_words(cell) else ""
         late += f" {unverified(cell)}" if stage in SETTLED and unverified(cell) else ""
         shown = stage if stage in SETTLED else "open"
@@ -328,17 +335,22 @@ def copy_problem(cell: Cell) -> str:
 
 def _copies(cell: Cell) -> str:
     """Return the end of a sentence with news about the copies of a processed cell; else ""."""
-    if problem := copy_problem(cell):
-        return f"; {problem}"
     backup = cell.backup
-    if backup is None:
-        return ""
-    if not backup.outcome:
+    if backup and not backup.outcome and not copy_problem(cell):
         return _copying(
             cell, "; being backed up" if backup.liveness is not Liveness.DEAD else "", before="; "
         )
+    words = copy_problem(cell) or backup_words(cell)
+    return f"; {words}" if words else ""
+
+
+def backup_words(cell: Cell) -> str:
+    """Return where the copies of a processed cell are, by its last backup; "" without one."""
+    backup = cell.backup
+    if backup is None or backup.outcome != "done":
+        return ""
     how = "copied as it is to" if finding_of(cell).said else "backed up on"
-    return f"; {how} {', '.join(copy.backup for copy in BackupRecord.of(backup).copies) or '?'}"
+    return f"{how} {', '.join(copy.backup for copy in BackupRecord.of(backup).copies) or '?'}"
 
 
 def no_reads(cell: Cell) -> str:

@@ -94,10 +94,10 @@ def test_one_accepted_cell_among_others() -> None:
     aborted = cell("d", completeness=accept(SHORT), aborted=flag(), **DONE)
     _, why = status_of(run(proven, *accepted, aborted))
     assert why == (
-        "4 cells processed or aborted; lib/b: accepted as complete by a person; "
+        "3 cells processed, 1 cell aborted; lib/b: accepted as complete by a person; "
         "1 of 2 FASTQ files missing; 1 more cell accepted like this"
     )
-    assert status_of(run(proven, aborted))[1] == "2 cells processed or aborted"
+    assert status_of(run(proven, aborted))[1] == "1 cell processed, 1 cell aborted"
 
 
 @pytest.mark.parametrize(

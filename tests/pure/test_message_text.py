@@ -91,6 +91,28 @@ def test_missing_numbers(results: dict[str, object]) -> None:
     assert text("run-complete", done(results=results))
 
 
+def test_no_reads_are_not_called_checked() -> None:
+    """The messages about a cell without reads say so in their first sentence."""
+    empty = done(results=RESULTS | {"reads": 0, "bases": 0, "passed_reads": 0, "passed_bases": 0})
+    assert (
+        text("cell-done", empty)
+        .partition("\n")[0]
+        .endswith(" is processed and reported, without reads.")
+    )
+    other = done("20261122_1100_1B_PAD38579_c6ded78c")
+    whole = text("run-complete", empty, other)
+    assert whole.startswith(
+        f"The run {RUN} is complete: 2 cells processed, 1 of them without reads."
+    )
+    assert f"lib/{CELL}: no reads" in whole
+
+
+def test_lost_files_are_in_the_message() -> None:
+    """The message about a cell without some of its files says that their reads are missing."""
+    message = text("cell-done", done(results=RESULTS | {"removed_files": 2}))
+    assert "The reads of 2 files that were damaged or removed are not in its numbers." in message
+
+
 def test_run_complete() -> None:
     """The message about a complete run has one line for each cell, and the totals."""
     second = done("20261122_1100_1B_PAD38579_c6ded78c")

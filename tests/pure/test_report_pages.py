@@ -238,6 +238,86 @@ def test_line_of_state(verdict: str, tone: str) -> None:
     assert "because of the reason" in page.text
 
 
+@pytest.mark.parametrize(
+    ("document", "tone", "words"),
+    [
+        (without_fastq, "none", "basecalling was off"),
+        (lambda: without_fastq(facts={"basecalling_enabled": "1"}), "warn", "there are no reads"),
+        (lambda: without_fastq(facts={}), "warn", "there are no reads"),
+        (lambda: qc_document(removed=[{"name": "a", "reason": "b"}]), "warn", "without 1 file"),
+        (
+            lambda: qc_document(
+                completeness={"verdict": "proven", "why": "", "unverified": {"bam": 2}}
+            ),
+            "warn",
+            "not verified",
+        ),
+        (qc_document, "good", "Complete: every announced file is here"),
+    ],
+    ids=["not basecalled", "no reads", "nothing known", "lost files", "not verified", "good"],
+)
+def test_state_claims_no_more_than_the_document(
+    document: Callable[[], dict[str, Any]], tone: str, words: str
+) -> None:
+    """Both pages are green only if all announced files are here and their reads are counted."""
+    qc = document()
+    page = Page(render_cell(qc))
+    assert [each for each in page.values("class") if each.startswith("state ")] == [f"state {tone}"]
+    assert words in page.text
+
+    cell = run_document()["cells"][0] | {"qc": qc}
+    other = run_document()["cells"][1]
+    run = Page(render_run(run_document(status="complete", cells=[cell, other], quarantined=[])))
+    chips = [each for each in run.values("class") if each.startswith("chip ")]
+    assert chips == [f"chip {tone}", "chip good"]
+    if not qc["total"]["reads"] or "removed" in qc:
+        assert [each for each in run.values("class") if each.startswith("state ")] == [
+            f"state {tone}"
+        ]
+
+
+def test_unknown_results_are_not_green() -> None:
+    """A cell that is called processed, without a document, has no green mark."""
+    cell = run_document()["cells"][0] | {"qc": None}
+    run = Page(render_run(run_document(status="complete", cells=[cell], quarantined=[])))
+    assert "chip none" in run.values("class")
+    assert "no numbers yet" not in run.text
+
+
+def test_notes_are_outside_the_state() -> None:
+    """What a person should read has its own section, and so has what names of files show."""
+    notes = [f"note {number}" for number in range(7)]
+    completeness = {"verdict": "proven", "why": "all are here", "evidence": ["a gap in the names"]}
+    html = render_cell(qc_document(notes=notes, completeness=completeness))
+    state = html[html.index('class="state ') : html.index("</section>")]
+    assert "state good" in html
+    for words in (*notes, "a gap in the names"):
+        assert words not in state
+        assert words in html
+    assert "2 more notes" not in state
+    bad = render_cell(qc_document(completeness=completeness | {"verdict": "over"}))
+    assert "a gap in the names" in bad[bad.index('class="state ') : bad.index("</section>")]
+
+
+@pytest.mark.parametrize(
+    ("backups", "backed_up", "words"),
+    [
+        (["nas", "tape"], [True, True], "Backed up to nas and tape."),
+        (["nas"], [True, False], "1 of 2 processed cells backed up to nas."),
+        (["nas"], [False, False], "0 of 2 processed cells backed up to nas."),
+        ([], [False, False], "No backup is configured."),
+    ],
+)
+def test_backup_is_shown(backups: list[str], backed_up: list[bool], words: str) -> None:
+    """The run's page says how many of its processed cells are backed up, and where to."""
+    cells = [
+        cell | {"backed_up": copied}
+        for cell, copied in zip(run_document()["cells"], backed_up, strict=False)
+    ]
+    page = Page(render_run(run_document(cells=cells, backups=backups)))
+    assert words in page.text
+
+
 def test_running_cells_are_marked() -> None:
     """The page of a cell that is still being written says that its numbers will grow.
 
@@ -311,6 +391,11 @@ def test_barcodes_by_bases() -> None:
         ),
         *("barcode11", "barcode24"),
     ]
+    many = [barcode("unclassified", 9_000_000), *few_barcodes(), barcode("mixed", 8_000_000)]
+    labels = re.findall(
+        r'<th scope="row"><bdi class="name">(\w+)</bdi>', render_cell(qc_document(barcodes=many))
+    )
+    assert labels.index("barcode06") < labels.index("unclassified") < labels.index("mixed")
     open_part, folded = html.split("2 barcodes with less than 0.01 %")
     assert "barcode06" in open_part
     assert ">barcode11<" not in open_part

@@ -6,7 +6,7 @@ from itertools import compress, product
 from typing import Any
 
 import pytest
-from snapshots import cell, claim, flag, run
+from snapshots import attempt, cell, claim, flag, run
 
 from hesiod_watch.core.cell_contents import Completeness, Verdict
 from hesiod_watch.core.model import Snapshot, Stage, Status
@@ -165,6 +165,21 @@ def test_report_is_out_of_date_when_a_cell_settles() -> None:
     later = flag(mtime=2.0)
     again = run(cell("cell1", done=later), cell("cell2", done=later))
     assert digest_of_report(again) != digest_of_report(done)
+
+
+def test_report_is_out_of_date_when_a_backup_ends() -> None:
+    """The digest of a report changes with the end of a backup, and not with its beginning."""
+    done = run(cell("cell1", done=flag()))
+    states = [
+        digest_of_report(run(cell("cell1", done=flag(), backup=backup)))
+        for backup in (
+            attempt(),
+            attempt("failed", reason="no space"),
+            attempt("done"),
+        )
+    ]
+    assert states[0] == digest_of_report(done)
+    assert len(set(states)) == 3
 
 
 def test_settled_needs_every_cell_and_at_least_one() -> None:

@@ -153,6 +153,25 @@ POOR_CONTRAST = """() => {
 }"""
 
 
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (375, "dark")])
+@pytest.mark.parametrize("kind", ["cell", "plate", "plain", "no FASTQ", "run"])
+def test_axe_finds_nothing(opened: Any, kind: str, width: int, scheme: str) -> None:
+    """axe-core finds no violation on a page, with all folds open."""
+    if importlib.util.find_spec("axe_playwright_python") is None:
+        pytest.skip("the package axe-playwright-python is not installed")
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = opened(html_of(kind), width=width, scheme=scheme).page
+    for details in page.locator("details").all():
+        details.evaluate("element => element.open = true")
+    found = Axe().run(page)
+    assert [
+        (each["id"], node["html"][:200])
+        for each in found.response["violations"]
+        for node in each["nodes"]
+    ] == []
+
+
 def test_contrast_check_finds_grey_on_white(opened: Any) -> None:
     """The contrast check itself finds grey on white."""
     seen = opened("<!doctype html><title>t</title><p style='color: #aaa'>pale</p><p>plain</p>")
@@ -267,6 +286,16 @@ def test_phone_table_is_a_table(opened: Any) -> None:
     table = page.get_by_role("table", name="Cells of the run")
     assert table.get_by_role("row").count() == 1 + 5
     assert table.get_by_role("columnheader", include_hidden=True).count() == 8
+
+
+def test_phone_shows_that_a_table_scrolls(opened: Any) -> None:
+    """A table that is wider than a phone says so and has a shadow; on a desktop it does not."""
+    for width, scrolls in ((375, True), (1280, False)):
+        page = opened(render_cell(qc_document()), width=width).page
+        region = page.get_by_role("region", name="Barcodes, most bases first")
+        assert region.evaluate("one => one.scrollWidth > one.clientWidth") is scrolls
+        assert page.locator(".sideways").first.is_visible() is scrolls
+        assert "gradient" in region.evaluate("one => getComputedStyle(one).backgroundImage")
 
 
 def test_prints(opened: Any) -> None:

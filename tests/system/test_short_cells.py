@@ -301,7 +301,7 @@ def test_a_complete_run_has_no_new_text(site: Site) -> None:
     assert (
         reported["run-complete"].splitlines()[0] == f"The run {RUN} is complete: 1 cell processed."
     )
-    assert site.status()[RUN]["why"] == "1 cell processed or aborted"
+    assert site.status()[RUN]["why"] == "1 cell processed"
     assert cell_of(site)["why"] == "processed, checked and reported"
     assert ">Complete" in (site.output / RUN / "report.html").read_text()
     assert cell_of(site)["completeness"]["verdict"] == "proven"

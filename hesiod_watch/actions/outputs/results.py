@@ -177,6 +177,8 @@ class CellResults:
                 "duplex_reads": bam["duplex"],
                 "modified_reads": bam["modified"],
             }
+        if removed:
+            headline["removed_files"] = len(removed)
         files = {name: place / name for name in (*texts, DIRECTORIES, MANIFEST)}
         files |= {output.output.name: output.path for output in written}
         files |= {index.name: index.path for output in written if (index := output.index)}
