@@ -54,6 +54,7 @@ PURE = frozenset(
             "collections",
             "collections.abc",
             "contextlib",
+            "csv",
             "dataclasses",
             "datetime",
             "enum",

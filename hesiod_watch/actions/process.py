@@ -53,7 +53,7 @@ from hesiod_watch.actions.outputs.publication import (
     staging_directory,
     withdraw_others,
 )
-from hesiod_watch.actions.outputs.results import CellResults
+from hesiod_watch.actions.outputs.results import ONT_REPORTS, CellResults
 from hesiod_watch.actions.outputs.sources import (
     contents_if_unchanged,
     equal_sources,
@@ -213,7 +213,8 @@ def _process(job: Job) -> CellResults:
 
 
 def _is_result(job: Job, name: str) -> bool:
-    return is_multiqc_file(name) or is_output_file_name(name, job.run_dir.name, job.the_cell)
+    ours = is_multiqc_file(name) or name in ONT_REPORTS
+    return ours or is_output_file_name(name, job.run_dir.name, job.the_cell)
 
 
 def _judge(job: Job, contents: CellContents, equal: NamedFiles) -> Completeness:

@@ -12,11 +12,11 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from hesiod_watch.core.sample_sheet import UNPLACED, SheetRow
 from hesiod_watch.core.text import number_of
 from hesiod_watch.report import formatting
 from hesiod_watch.report.document import (
     PARTS,
-    UNPLACED,
     BarcodeReads,
     QcDocument,
     ReadGroup,
@@ -89,6 +89,8 @@ class BarcodeRow:
     share: float | None  # of the cell's passed bases
     passed_share: float | None  # of this barcode's bases
     bars: tuple[tuple[str, float, float], ...]  # (part, start, width), in percent
+    sheet: SheetRow | None = None  # its row in the sample sheet
+    unexpected: bool = False  # the sample sheet names other barcodes only
 
 
 def render_cell(qc: Mapping[str, Any]) -> str:
@@ -211,6 +213,8 @@ def barcode_rows(cell: QcDocument, barcodes: Sequence[BarcodeReads]) -> list[Bar
             fraction(barcode.passed.bases, whole),
             passed_share(barcode.parts),
             _bars(barcode, longest),
+            barcode.sheet,
+            cell.has_sheet and barcode.sheet is None and barcode.label not in UNPLACED,
         )
         for barcode in barcodes
     ]
@@ -240,6 +244,15 @@ def facts(cell: QcDocument) -> tuple[tuple[str, Markup], ...]:
         label = "Basecalling model" if len(cell.models) == 1 else "Basecalling models"
         found.append((label, Markup("<br>").join(formatting.name(model) for model in cell.models)))
     found += _bam_facts(cell.total.bam)
+    if q := cell.fact("min_q"):
+        found.append(("Reads pass from", escape(f"Q{q}")))
+    if reason := cell.fact("stop_reason"):
+        words = reason.removeprefix("STOPPED_").replace("_", " ").lower()
+        found.append(("End of the run", formatting.name(words)))
+    if version := cell.fact("minknow_version"):
+        found.append(("MinKNOW", formatting.name(version)))
+    if version := cell.fact("basecaller_version"):
+        found.append(("Basecaller", formatting.name(version)))
     if protocol := cell.fact("protocol"):
         found.append(("Protocol", formatting.name(protocol)))
     return tuple(found)

@@ -15,12 +15,10 @@ from functools import cached_property
 from typing import Any
 
 from hesiod_watch.core.minknow_checksums import KEY, MinknowChecksums
+from hesiod_watch.core.sample_sheet import UNPLACED, SheetRow
 from hesiod_watch.report.formatting import between, parse_moment
 
 PARTS = ("pass", "fail", "skip")
-
-UNPLACED = frozenset({"unclassified", "mixed"})
-"""Names in place of a barcode for reads without a barcode."""
 
 TINY = 0.0001
 """Smallest share of the bases of a used barcode. Reads of a barcode below it are mostly wrong
@@ -126,6 +124,7 @@ class BarcodeReads:
     label: str
     total: ReadGroup
     parts: Mapping[str, ReadGroup]
+    sheet: SheetRow | None = None  # its row in the sample sheet
 
     @property
     def passed(self) -> ReadGroup:
@@ -272,6 +271,7 @@ class QcDocument:
                 text(item.get("barcode")) or "not barcoded",
                 ReadGroup(mapping(item.get("total"))),
                 parts_of(item),
+                SheetRow.from_record(item.get("sample_sheet")),
             )
             for item in mappings(self.raw.get("barcodes"))
         ]
@@ -288,6 +288,17 @@ class QcDocument:
                 ),
             )
         )
+
+    @property
+    def has_sheet(self) -> bool:
+        """Whether a sample sheet names barcodes of this cell."""
+        return bool(mappings(mapping(self.raw.get("sample_sheet")).get("samples")))
+
+    @property
+    def without_reads(self) -> tuple[SheetRow, ...]:
+        """Barcodes that the sample sheet names and that have no read."""
+        rows = mappings(mapping(self.raw.get("sample_sheet")).get("without_reads"))
+        return tuple(row for each in rows if (row := SheetRow.from_record(each)))
 
     @property
     def used_barcodes(self) -> tuple[BarcodeReads, ...]:

@@ -42,6 +42,8 @@ def multiqc_files(qc: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         if barcode.passed.bases
     }:
         files["hesiod_watch_barcodes_mqc.json"] = _barcodes(sample, amounts)
+    if cell.has_sheet:
+        files["hesiod_watch_samples_mqc.json"] = _samples(cell, sample)
     if curve := _length_curve(cell):
         files["hesiod_watch_lengths_mqc.json"] = _lengths(sample, curve)
     if cell.passed.bam.reads:
@@ -167,6 +169,36 @@ def _barcodes(sample: str, amounts: Mapping[str, float]) -> dict[str, Any]:
             "ylab": "Passed bases",
         },
         "data": {sample: dict(amounts)},
+    }
+
+
+def _samples(cell: QcDocument, sample: str) -> dict[str, Any]:
+    """Table of the barcodes with the names of the sample sheet; a row without reads too."""
+    rows = [(barcode.sheet, barcode.label, barcode.passed) for barcode in cell.barcodes]
+    rows += [(row, row.barcode, ReadGroup({})) for row in cell.without_reads]
+    data = {
+        f"{sample} {_plain(sheet.barcode if sheet else label)}": {
+            "alias": _plain(sheet.alias) if sheet and sheet.alias else "",
+            "sample": _plain(sheet.sample_id) if sheet and sheet.sample_id else "",
+            "reads": passed.reads / 1e6,
+            "bases": passed.bases / 1e9,
+        }
+        for sheet, label, passed in rows
+    }
+    return {
+        "id": "hesiod_watch_samples",
+        **_PARENT,
+        "section_name": "Samples",
+        "description": "Barcodes with the alias and the sample that the sample sheet names.",
+        "plot_type": "table",
+        "pconfig": {"id": "hesiod_watch_samples_table", "title": "hesiod-watch: samples"},
+        "headers": {
+            "alias": {"title": "Alias", "scale": False},
+            "sample": {"title": "Sample", "scale": False},
+            "reads": _column("Reads", "Passed reads, in millions", " M", 3, "Blues"),
+            "bases": _column("Bases", "Passed bases, in billions", " Gb", 2, "Greens"),
+        },
+        "data": data,
     }
 
 

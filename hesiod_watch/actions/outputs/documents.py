@@ -22,6 +22,7 @@ from hesiod_watch.core.file_entry import Entries
 from hesiod_watch.core.minknow_checksums import KEY, NO_CHECKSUMS, MinknowChecksums
 from hesiod_watch.core.naming import display, holds_reads
 from hesiod_watch.core.records import loads
+from hesiod_watch.core.sample_sheet import SampleSheet
 from hesiod_watch.core.text import number_of
 from hesiod_watch.fastq.model import Written
 from hesiod_watch.fastq.qc import qc_groups
@@ -36,6 +37,9 @@ _SOURCES = b' "sources": [\n'
 """Line of a manifest after which only sources follow."""
 
 _NONE: Mapping[str, str] = MappingProxyType({})
+
+TINY = 0.0001
+"""Smallest share of the reads of an unexpected barcode that a note names."""
 
 Group = tuple[str | None, str, ReadStatistics]
 """Barcode, part (pass, fail, skip), and statistics of their reads."""
@@ -52,20 +56,26 @@ def qc_document(
     checksums: MinknowChecksums = NO_CHECKSUMS,
     damaged: Mapping[str, str] = _NONE,
     removed: Mapping[str, str] = _NONE,
+    ont_report: str | None = None,
 ) -> dict[str, Any]:
     """QC document for one cell, as docs/qc-json.md describes it.
 
     `counted`: the cell's contents, and the verdict on them. `damaged` and `removed`: names of
-    sources whose reads are in no number, with the reason.
+    sources whose reads are in no number, with the reason. `ont_report`: name of the copy of
+    MinKNOW's report among the results.
     """
     cell = job.the_cell
     contents, verdict = counted
     parsed = naming.parse_cell(cell.name)
-    facts = minknow.facts(contents.summaries)
+    report = minknow.minknow_report(job.cell_dir)
+    facts = minknow.facts(contents.summaries) | dict(report.facts)
     models = sorted({model for _, _, statistics in groups for model in statistics.models})
     if models:
         facts["basecall_models"] = models
-    page = minknow.ont_report(job.cell_dir)
+    numbers = qc_groups(groups)
+    flow_cell_id = facts.get("flow_cell_id") or (parsed.flow_cell_id if parsed else "")
+    sheet = minknow.sample_sheet(job.cell_dir, flow_cell_id)
+    reads = {entry["barcode"]: entry["total"]["reads"] for entry in numbers["barcodes"]}
     return {
         "format": "hesiod-watch qc 1",
         "program": f"hesiod-watch {__version__}",
@@ -73,7 +83,7 @@ def qc_document(
         "run": job.run_dir.name,
         "library": cell.library,
         "cell": cell.name,
-        "flow_cell_id": facts.get("flow_cell_id") or (parsed.flow_cell_id if parsed else ""),
+        "flow_cell_id": flow_cell_id,
         "position": facts.get("position") or (parsed.position if parsed else ""),
         "short_id": parsed.short_id if parsed else "",
         "state": state,
@@ -84,7 +94,10 @@ def qc_document(
         "counts": _counts(contents),
         KEY: checksums.record() or None,
         **_no_reads(state, groups, contents),
-        **qc_groups(groups),
+        **numbers,
+        "barcodes": [_named_by(sheet, entry) for entry in numbers["barcodes"]],
+        **_sheet_record(sheet, reads),
+        **({"pores": [scan.record() for scan in report.scans]} if report.scans else {}),
         "outputs": [
             {
                 "file": output.output.name,
@@ -99,7 +112,7 @@ def qc_document(
             }
             for output in written
         ],
-        "links": {"ont_report": str(job.cell_dir / page) if page else None},
+        "links": {"ont_report": ont_report},
         "notes": [
             *(f"{display(name)}: damaged: {why}" for name, why in damaged.items()),
             *(
@@ -108,6 +121,11 @@ def qc_document(
             ),
             *notes,
             *(_differences(groups) if state == "complete" else ()),
+            *(
+                sheet.notes(reads, TINY)
+                if sheet and state == "complete" and any(reads.values())
+                else ()
+            ),
         ],
     }
 
@@ -132,6 +150,26 @@ def _no_reads(state: str, groups: Sequence[Group], contents: CellContents) -> di
     if state != "complete" or any(statistics.reads for _, _, statistics in groups):
         return {}
     return {"no_reads": why_no_reads(contents)}
+
+
+def _named_by(sheet: SampleSheet | None, entry: dict[str, Any]) -> dict[str, Any]:
+    """Entry of a barcode, with its row in the sample sheet if there is one."""
+    row = sheet.row_of(entry["barcode"]) if sheet else None
+    return entry | {"sample_sheet": row.record()} if row else entry
+
+
+def _sheet_record(sheet: SampleSheet | None, reads: Mapping[str | None, int]) -> dict[str, Any]:
+    """The sample sheet in a document; empty if it names no barcode."""
+    if not sheet or not sheet.rows:
+        return {}
+    return {
+        "sample_sheet": {
+            "file": sheet.name,
+            "samples": [row.record() for row in sheet.rows],
+            "without_reads": [row.record() for row in sheet.without_reads(reads)],
+            "unexpected": sheet.unexpected(reads),
+        }
+    }
 
 
 def _named(key: str, files: Mapping[str, str]) -> dict[str, Any]:

@@ -36,12 +36,15 @@ from hesiod_watch.remote.backup.manifests import MANIFEST
 from hesiod_watch.remote.backup.minknow_hashes import compare
 from hesiod_watch.report.cell import render_cell
 from hesiod_watch.report.multiqc import multiqc_files
+from hesiod_watch.runs import minknow
 from hesiod_watch.runs.cell_directories import DIRECTORIES
 
 CHECKSUMS = "md5sums.txt"
 QC = "qc.json"
 CELL_INFO = "cell_info.yaml"
 REPORT = "report.html"
+ONT_REPORTS = frozenset({"ont_report.html", "ont_report.pdf", "ont_report.md"})
+"""Names of the copy of MinKNOW's own report. Its own name may be anything."""
 COMPARED_AT_ONCE = 4 << 30
 """Limit in bytes for reading files only to compare them with MinKNOW's checksums.
 
@@ -123,6 +126,8 @@ class CellResults:
             already_read=(piece.entry for output in written for piece in output.pieces),
             at_most=COMPARED_AT_ONCE,
         )
+        ont_report = minknow.read_ont_report(job.cell_dir)
+        copied = {f"ont_report.{ont_report[0]}": ont_report[1]} if ont_report else {}
         qc = qc_document(
             job,
             groups,
@@ -132,6 +137,7 @@ class CellResults:
             written=written,
             checksums=checksums,
             removed=removed,
+            ont_report=next(iter(copied), None),
         )
         texts = {
             QC: json_text(qc),
@@ -140,6 +146,10 @@ class CellResults:
         }
         texts |= {name: json_text(content) for name, content in multiqc_files(qc).items()}
         entries = {name: _entry(name, text) for name, text in texts.items()}
+        entries |= {
+            name: FileEntry(name, size=len(content), md5=md5(content))
+            for name, content in copied.items()
+        }
         for output in written:
             name = output.output.name
             entries[name] = FileEntry(name, size=output.bytes, md5=output.md5)
@@ -147,7 +157,7 @@ class CellResults:
                 entries[index.name] = FileEntry(index.name, size=index.bytes, md5=index.md5)
         # md5sum's own format: two blanks. Names contain neither newline nor backslash (`naming`
         # ensures that).
-        listed = [*sorted(filter(holds_reads, entries)), QC, CELL_INFO]
+        listed = [*sorted(filter(holds_reads, entries)), QC, CELL_INFO, *copied]
         texts[CHECKSUMS] = "".join(f"{entries[name].md5}  {name}\n" for name in listed)
         entries[CHECKSUMS] = _entry(CHECKSUMS, texts[CHECKSUMS])
         md5s = {name: entry.md5 for name, entry in entries.items()}
@@ -157,6 +167,8 @@ class CellResults:
         ):
             for name, text in texts.items():
                 write_new(descriptor, name, _encoded(text))
+            for name, content in copied.items():
+                write_new(descriptor, name, content)
             write_new(descriptor, DIRECTORIES, _encoded(directories))
             md5s[DIRECTORIES] = md5(_encoded(directories))
             md5s[MANIFEST] = _write_manifest(
@@ -179,7 +191,7 @@ class CellResults:
             }
         if removed:
             headline["removed_files"] = len(removed)
-        files = {name: place / name for name in (*texts, DIRECTORIES, MANIFEST)}
+        files = {name: place / name for name in (*texts, *copied, DIRECTORIES, MANIFEST)}
         files |= {output.output.name: output.path for output in written}
         files |= {index.name: index.path for output in written if (index := output.index)}
         no_reads = qc.get("no_reads", "")

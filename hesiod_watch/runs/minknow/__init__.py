@@ -11,10 +11,15 @@ from hesiod_watch.runs.minknow.contents import (
     contents_of,
     last_change,
     newest_summary_time,
-    ont_report,
     read_contents,
     read_summaries,
     reads_changed,
+)
+from hesiod_watch.runs.minknow.extras import (
+    minknow_report,
+    ont_report,
+    read_ont_report,
+    sample_sheet,
 )
 from hesiod_watch.runs.minknow.layout import DataFile, data_files, holds_data
 from hesiod_watch.runs.minknow.pooling import find_misplaced

@@ -244,24 +244,3 @@ def _left_out_sentence(left_out: Sequence[str]) -> str:
     shown = ", ".join(display(name) for name in sorted(left_out, key=natural_key)[:3])
     more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
     return f"not counted, because {NOT_FOLLOWED}: {shown}{more}"
-
-
-def ont_report(cell_dir: OpenDirectory) -> str | None:
-    """Name of MinKNOW's report: the newest `report_*.html`, else .pdf, else .md; or None.
-
-    Its name is not fully predictable: its time and flow cell may differ from the directory's.
-    """
-    found: dict[str, list[tuple[int, str]]] = {}
-    try:
-        with os.scandir(cell_dir.descriptor) as entries:
-            for entry in entries:
-                stem, _, suffix = entry.name.rpartition(".")
-                if stem.startswith("report_") and entry.is_file(follow_symlinks=False):
-                    found.setdefault(suffix, []).append(
-                        (entry.stat(follow_symlinks=False).st_mtime_ns, entry.name)
-                    )
-    except OSError:
-        return None  # the report is optional; `read_contents` reports a cell that cannot be listed
-    return next(
-        (max(found[suffix])[1] for suffix in ("html", "pdf", "md") if suffix in found), None
-    )
