@@ -76,7 +76,7 @@ class Job:
 
     @cached_property
     def cell_dir(self) -> OpenDirectory:
-        return self.run.open(self.the_cell.library, self.the_cell.name)
+        return self.run.open_cell(self.the_cell)
 
     def open_anew(self) -> None:
         """Open the run and all in it again at the next use: its file system may have returned."""

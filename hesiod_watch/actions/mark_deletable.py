@@ -74,6 +74,10 @@ def _mark(
         answer: DeletionProof | DeletionRefused = DeletionRefused(
             (f"the configuration of {upstream.name} says no mark_deletable",)
         )
+    elif cell.pooled:
+        answer = DeletionRefused(
+            ("it shares its directory there with other cells, and a mark is for a whole directory",)
+        )
     elif unmet := unmet_preconditions(job):
         # No data need be read, and the cell may no longer exist on the upstream.
         answer = DeletionRefused(unmet)

@@ -161,7 +161,7 @@ def _copy(job: Job, upstream: UpstreamSettings, location: str, cell: CellId) -> 
 
 def _record(job: Job, cell: CellId, copied: CopyResult, fence: Callable[[], None]) -> None:
     """Record a cell as complete if its counts say so too; otherwise log the counts and wait."""
-    verdict = completeness.judge(minknow.read_contents(job.run.open(cell.library, cell.name)))
+    verdict = completeness.judge(minknow.read_contents(job.run.open_cell(cell)))
     if not verdict.proven:
         job.log().line(f"{cell}: the same as upstream, but not complete: {verdict.why}")
         return

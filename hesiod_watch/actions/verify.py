@@ -275,7 +275,7 @@ class _Verification:
         If files were removed on purpose, only the remaining files are compared. Without raw.json,
         only the files that MinKNOW names are compared, unless it is to be made (`first`).
         """
-        directory = self.run.open(self.cell.library, self.cell.name)
+        directory = self.run.open_cell(self.cell)
         if not directory.is_in_place():
             return
         if not recorded.files and not first:
@@ -332,7 +332,7 @@ class _Verification:
 
     def _sources(self, recorded: RawManifest, *, removed: bool) -> None:
         """Compare the sources of the results; raw.json has shown missing files already."""
-        directory = self.run.open(self.cell.library, self.cell.name)
+        directory = self.run.open_cell(self.cell)
         if not directory.is_in_place():
             return
         for sentence in changed_sources(
@@ -378,7 +378,7 @@ class _Verification:
                     (
                         raw_place(run, self.cell),
                         wanted,
-                        self.run.open(self.cell.library, self.cell.name),
+                        self.run.open_cell(self.cell),
                     ),
                 ):
                     if facts:

@@ -204,7 +204,7 @@ def _denied(snapshot: Snapshot) -> Iterator[str]:
         if place and (why := process.why_not_writable(place)):
             yield display(why)
     for cell in snapshot.cells:
-        place = snapshot.path / cell.id.library / cell.id.name
+        place = snapshot.path / cell.id.place
         if cell.present and (path := _unreadable(place)):
             yield f"{display(str(path))} may not be read by the user {process.this_user()}"
 

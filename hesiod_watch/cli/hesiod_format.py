@@ -76,7 +76,7 @@ def _start_time(snapshot: Snapshot) -> str:
     """Oldest mtime in any cell, as ctime(3) writes it; Hesiod's overview sorts by it."""
     times = []
     for cell in snapshot.cells:
-        directory = snapshot.path / cell.id.library / cell.id.name
+        directory = snapshot.path / cell.id.place
         try:
             times += [entry.lstat().st_mtime for entry in directory.iterdir()]
         except OSError:

@@ -251,12 +251,12 @@ _RUNS = (
     AttentionKind(
         "pooled",
         PERSON,
-        "data files are at a level where cells should be: pooled data, or a missing level",
+        "files in a pooled directory name no acquisition, so it is not known which cell has them",
         "{it} not worked on: {why}",
         (
             Step(
-                "move the data of each cell into RUN/LIBRARY/CELL, as MinKNOW names them; another"
-                " name does not help"
+                "move these files into the directory of their cell, RUN/LIBRARY/CELL, as MinKNOW"
+                " names it, or out of the run; another name does not help"
             ),
         ),
         Stops.NOTHING,

@@ -33,11 +33,21 @@ def framed(question: str) -> str:
     return _FRAME.replace("QUESTION", question)
 
 
+QUIET_MINUTES = 4 * 24 * 60
+"""Age of pooled data at which their final_summary is missed; no acquisition takes so long."""
 CELLS = framed(
     r'find . -mindepth 1 -maxdepth 3 -name ".*" -prune -o -type d '
-    r'\( -readable -executable -printf "d%P\0" -o -printf "u%P\0" -prune \)'
+    r"\( -readable -executable "
+    r'\( -path "./*/*/*" \( -name "fast[q5]*" -o -name "pod5*" -o -name "bam*" \) '
+    rf'-mmin +{QUIET_MINUTES} -printf "q%P\0" -o -printf "d%P\0" \) '
+    r'-o -printf "u%P\0" -prune \) '
+    r'-o -type f -path "./*/*/final_summary*.txt" -printf "s%P\0"'
 )
-"""Query for directories at three levels: runs, libraries, cells. `$1` contains the runs."""
+"""Query for directories at three levels: runs, libraries, cells. `$1` contains the runs.
+
+A record is a letter and a path: a directory is `d`, or `q` if it may contain data and nothing came
+into it for QUIET_MINUTES, or `u` if it cannot be read. `s` is a final_summary in a library.
+"""
 
 PARTIAL = ".hesiod-watch-partial"
 """Directory next to a file being copied, with the part received before an interruption.

@@ -16,9 +16,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal, NewType
 
+from hesiod_watch.core import pooled
 from hesiod_watch.core.action_kinds import ActionKind
 from hesiod_watch.core.cell_contents import Completeness, LateData
 from hesiod_watch.core.ownership import Attempt, CellFlags, Progress
+from hesiod_watch.core.pooled import PooledCell
 from hesiod_watch.core.queued_messages import Outbox
 
 RunName = NewType("RunName", str)
@@ -32,7 +34,8 @@ LOCAL = "LOCAL"
 class CellId:
     """Identity of a cell within a run: `library/cell`.
 
-    The names of flags use only the cell's directory name, its *stem*.
+    The names of flags use only the cell's directory name, its *stem*. A cell in a pooled directory
+    has no directory of its own: its files are in the library's.
     """
 
     library: str
@@ -45,12 +48,28 @@ class CellId:
     def stem(self) -> str:
         return self.name
 
+    @property
+    def pooled(self) -> PooledCell | None:
+        """Ids of the cell's files in the library's directory; None: the cell has its own."""
+        return pooled.parse(self.name)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the directories, from the run's to the one that has the cell's files."""
+        return (self.library,) if self.pooled else (self.library, self.name)
+
+    @property
+    def place(self) -> str:
+        """Path of the directory that has the cell's files, relative to the run's."""
+        return "/".join(self.parts)
+
 
 @dataclass(frozen=True, slots=True)
 class CellName:
     """Parts of a cell's directory name.
 
-    The name has the form `{date}_{time}_{position}_{flow_cell_id}_{8 hex digits}[.suffix]`.
+    The name has the form `{date}_{time}_{position}_{flow_cell_id}_{8 hex digits}[.suffix]`. A cell
+    in a pooled directory has no date, time and position.
     """
 
     date: str  # YYYYMMDD; a label: local time or UTC, depending on MinKNOW's version
@@ -58,7 +77,8 @@ class CellName:
     position: str
     flow_cell_id: str  # may be empty: "…_X1__0123abcd"
     short_id: str  # first eight hex digits of the protocol run id
-    suffix: str = ""  # of data basecalled again by Hesiod's scripts; without the dot
+    # Of data basecalled again by Hesiod's scripts, without the dot; or the acquisition's id.
+    suffix: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import re
 import unicodedata
 from datetime import date
 
+from hesiod_watch.core import pooled
 from hesiod_watch.core.action_kinds import ACTIONS, ActionMode
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.model import CellId, CellName
@@ -93,6 +94,10 @@ def _position_and_flow_cell(place: str) -> tuple[str, str] | None:
 
 
 def _take_apart(name: str) -> CellName | None:
+    if acquisition := pooled.parse(name):
+        short_id = acquisition.protocol or acquisition.acquisition
+        suffix = acquisition.acquisition if acquisition.protocol else ""
+        return CellName("", "", "", acquisition.flow_cell_id, short_id, suffix)
     match = _CELL.fullmatch(name)
     if match is None:
         return None

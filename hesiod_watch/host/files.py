@@ -24,7 +24,9 @@ from pathlib import Path
 from typing import Self
 
 from hesiod_watch.core.errors import PermanentError
+from hesiod_watch.core.model import CellId
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.pooled import PooledCell
 from hesiod_watch.core.system_errors import (
     NO_LINKS,
     DirectoryExchanged,
@@ -88,28 +90,35 @@ class OpenDirectory:
     """
 
     def __init__(
-        self, path: Path, start: Path | OpenDirectory | None = None, *, make: bool = False
+        self,
+        path: Path,
+        start: Path | OpenDirectory | None = None,
+        *,
+        make: bool = False,
+        owner: PooledCell | None = None,
     ) -> None:
         """No link is followed below `start`, or in the last part of `path` without `start`.
 
         `start` is a directory that the administrator chose, or one that is opened in this way.
-        `make` creates the directories that are missing.
+        `make` creates the directories that are missing. `owner`: the cell whose files are listed
+        here and in all directories below; the other files are of other cells.
         """
         self.path = path
+        self.owner = owner
         self._start = path.parent if start is None else start
         self._make = make
         self._descriptor: int | None = None
 
     @classmethod
-    def inherited(cls, path: Path, descriptor: int) -> Self:
+    def inherited(cls, path: Path, descriptor: int, owner: PooledCell | None = None) -> Self:
         """The directory at `path` that a parent process has opened and left open for this one."""
-        opened = cls(path)
+        opened = cls(path, owner=owner)
         opened._descriptor = os.dup(descriptor)
         return opened
 
-    def __reduce__(self) -> tuple[Callable[..., OpenDirectory], tuple[Path, int]]:
+    def __reduce__(self) -> tuple[Callable[..., OpenDirectory], tuple[object, ...]]:
         """For a child process that inherits the descriptor."""
-        return OpenDirectory.inherited, (self.path, self.descriptor)
+        return OpenDirectory.inherited, (self.path, self.descriptor, self.owner)
 
     @property
     def descriptor(self) -> int:
@@ -136,7 +145,19 @@ class OpenDirectory:
 
     def open(self, *parts: str) -> OpenDirectory:
         """The directory at `parts` below this one."""
-        return OpenDirectory(self.path.joinpath(*parts), self)
+        return OpenDirectory(self.path.joinpath(*parts), self, owner=self.owner)
+
+    def open_cell(self, cell: CellId) -> OpenDirectory:
+        """The directory in a run's directory that has the files of a cell."""
+        return OpenDirectory(self.path.joinpath(*cell.parts), self, owner=cell.pooled)
+
+    def entries(self) -> Iterator[os.DirEntry[str]]:
+        """List it, without files of other cells. Raises OSError."""
+        with os.scandir(self.descriptor) as entries:
+            for entry in entries:
+                own = self.owner is None or self.owner.owns(entry.name)
+                if own or entry.is_dir(follow_symlinks=False):
+                    yield entry
 
     def require_in_place(self) -> None:
         """Check that the path still leads to this directory. Raises DirectoryExchanged, OSError."""

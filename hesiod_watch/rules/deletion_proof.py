@@ -41,6 +41,8 @@ SMALL = 1_000_000
 DATA_SUFFIXES = (".fastq", ".fastq.gz", ".fq", ".fq.gz", ".fast5", ".pod5", ".bam", ".cram", ".sam")
 ALWAYS_KEPT = ("final_summary", "report_", "output_hash_")
 """Beginnings of file names that stay in landing at any size, because people look for them."""
+SHARED = "of several cells of a pooled directory"
+"""Why a file stays in landing that belongs to each acquisition of a protocol run."""
 NOTHING = "there is nothing to delete"
 """The only reason if no deletable file is left, or if there were only small files."""
 CLOCK_SLACK = timedelta(seconds=2)
@@ -322,6 +324,8 @@ def _reason_kept(evidence: DeletionEvidence, entry: FileEntry) -> str:
         last = entry.name.rpartition("/")[2]
         if last.startswith(ALWAYS_KEPT):
             return "always kept"
+        if (pooled := evidence.cell.pooled) and pooled.shares(last):
+            return SHARED
         if entry.size <= SMALL and not last.lower().endswith(DATA_SUFFIXES):
             return "small"
     return ""
@@ -383,7 +387,7 @@ def _same(copy: CopyEvidence, other: CopyEvidence) -> bool:
 
 
 def _why_nothing(kept: Sequence[KeptFile]) -> str:
-    unproven = [each for each in kept if each.why not in ("small", "always kept")]
+    unproven = [each for each in kept if each.why not in ("small", "always kept", SHARED)]
     if unproven:
         return f"no file may be deleted: {display(unproven[0].name)}: {unproven[0].why}"
     return NOTHING

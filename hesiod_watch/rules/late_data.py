@@ -53,8 +53,9 @@ def late_step(snapshot: Snapshot, cell: Cell) -> str:
         )
     if late.files.keys() == late.outside:
         return (
-            f"process the new data: move the FASTQ files into {snapshot.path}/{cell.id}/fastq_pass"
-            f" or fastq_fail, where they are counted, then {retry}"
+            "process the new data: move the FASTQ files into "
+            f"{snapshot.path}/{cell.id.place}/fastq_pass or fastq_fail, where they are counted, "
+            f"then {retry}"
         )
     found = late.completeness
     if found.verdict is Verdict.RUNNING:

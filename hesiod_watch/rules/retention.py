@@ -66,7 +66,7 @@ def _marks(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[DueCel
             failed = last is not None and last.outcome == "failed"
             due = due_at(ended_at(last), now, RETRY.first) if failed else now
             yield cell, due, f"its mark is to be withdrawn: {why}"
-        elif not why and lasts and cell.upstream and snapshot.listed_at == snapshot.upstream:
+        elif not why and lasts and _may_be_marked(cell) and snapshot.listed_at == snapshot.upstream:
             yield cell, mark_due(cell, lasts, now), _why_mark(cell)
 
 
@@ -81,12 +81,17 @@ def _strips(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[DueCe
             or under_way(cell.deletable)
         ):
             continue
-        if mark_lifetime(snapshot, policy) and cell.upstream and not marked(cell):
+        if mark_lifetime(snapshot, policy) and _may_be_marked(cell) and not marked(cell):
             continue  # first the mark: it counts the files in landing as copies
         due = strip_due(cell, policy.strip_after, now)
         if due is not None:
             days = number_of(policy.strip_after / 86400, "day", form="g")
             yield cell, due, f"finished for {days}"
+
+
+def _may_be_marked(cell: Cell) -> bool:
+    """Whether a mark on the upstream is possible: it is for a whole directory, not for a part."""
+    return cell.upstream and cell.id.pooled is None
 
 
 def mark_lifetime(snapshot: Snapshot, policy: Policy) -> float:

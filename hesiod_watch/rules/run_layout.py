@@ -1,6 +1,7 @@
 """Layout of runs: which directories are runs, libraries and cells, here and on an upstream.
 
     {run}/{library}/{cell}
+    {run}/{library}/         a pooled directory: its cells have no directories (`core.pooled`)
 
 A hidden name is never one of them. A name outside the grammar is quarantined, together with
 everything below it. So are two cells of one name in a run: names of flags contain only the cell's
@@ -11,10 +12,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from hesiod_watch.core import naming
+from hesiod_watch.core import naming, pooled
 from hesiod_watch.core.model import CellId, QuarantinedName
+from hesiod_watch.core.pooled import PooledCell
 
 _NOT_RUNS = frozenset({"lost+found"})
 _NOT_LIBRARIES = frozenset({"pipeline", "rundata"})
@@ -52,6 +55,10 @@ class RunContents:
     def add(self, library: str, name: str) -> bool:
         """Sort in a directory of a library; returns whether it is a cell."""
         cell, shown = naming.parse_cell(name), naming.display(f"{library}/{name}")
+        if pooled.parse(name):
+            why = "only cells in pooled directories, which have no directories, have such names"
+            self.quarantined.append(QuarantinedName(shown, why))
+            return False
         if cell is None:
             if naming.looks_like_cell(name):
                 self.quarantined.append(QuarantinedName(shown, naming.cell_problem(name)))
@@ -61,6 +68,16 @@ class RunContents:
             return False
         self.cells.append(CellId(library, name))
         return True
+
+    def add_pooled(self, library: str, found: Iterable[PooledCell]) -> None:
+        """Sort in the acquisitions of a library that is a pooled directory."""
+        for acquisition in found:
+            cell = CellId(library, acquisition.name)
+            if cell.stem.upper().startswith("CTC"):
+                why = "a configuration test cell, not data"
+                self.ignored.append(QuarantinedName(naming.display(str(cell)), why))
+            else:
+                self.cells.append(cell)
 
     def add_other(self, library: str, name: str, *, is_link: bool) -> None:
         """Sort in something in the place of a cell that is no directory."""

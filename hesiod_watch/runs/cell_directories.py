@@ -172,15 +172,14 @@ class _Listing:
         names = []
         with self.cell.open(*parts) as opened:
             status = os.fstat(opened.descriptor)
-            with os.scandir(opened.descriptor) as entries:
-                for entry in entries:
-                    if entry.name.startswith("."):
-                        continue
-                    if entry.is_dir(follow_symlinks=False):
-                        if len(parts) < DEEPEST:
-                            self.inner.append("/".join([*parts, entry.name]))
-                    elif _is_data(entry.name, top=not parts):
-                        names.append(entry.name)
+            for entry in opened.entries():
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    if len(parts) < DEEPEST:
+                        self.inner.append("/".join([*parts, entry.name]))
+                elif _is_data(entry.name, top=not parts):
+                    names.append(entry.name)
         self.directories[name] = RecordedDirectory(
             status.st_mtime_ns, status.st_ctime_ns, len(names), _digest(names)
         )

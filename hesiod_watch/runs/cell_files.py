@@ -32,7 +32,7 @@ def entries(run: OpenDirectory, cell: CellId) -> dict[str, FileEntry]:
     """
     found: dict[str, FileEntry] = {}
     try:
-        with run.open(cell.library, cell.name) as opened_cell:
+        with run.open_cell(cell) as opened_cell:
             _walk(opened_cell.descriptor, found)
     except FileNotFoundError:
         return {}
@@ -42,7 +42,7 @@ def entries(run: OpenDirectory, cell: CellId) -> dict[str, FileEntry]:
         ) from error
     except OverlongName as error:
         raise PermanentError(f"{cell}: {error}") from error
-    return found
+    return cell.pooled.entries(found) if cell.pooled else found
 
 
 def _walk(cell: int, found: dict[str, FileEntry]) -> None:
@@ -92,7 +92,7 @@ def _list(parent: int, prefix: str, found: dict[str, FileEntry]) -> list[str]:
 @contextmanager
 def opened(run: OpenDirectory, cell: CellId, name: str) -> Iterator[int]:
     """Open a regular file of a cell for reading. Raises OSError, also if it is not regular."""
-    with regular_below(run, f"{cell}/{name}") as descriptor:
+    with regular_below(run, f"{cell.place}/{name}") as descriptor:
         yield descriptor
 
 
@@ -103,7 +103,7 @@ def holder(run: OpenDirectory, cell: CellId, name: str) -> Iterator[tuple[int, s
     Raises OSError.
     """
     *parents, last = name.split("/")
-    with run.open(cell.library, cell.name, *parents) as parent:
+    with run.open(*cell.parts, *parents) as parent:
         yield parent.descriptor, last
 
 
@@ -131,12 +131,8 @@ def make_durable(run: OpenDirectory, cell: CellId, found: Entries) -> None:
 
     Raises OSError.
     """
-    parts = [(), (cell.library,), (cell.library, cell.name)]
-    parts += [
-        (cell.library, cell.name, *name.split("/"))
-        for name, entry in found.items()
-        if entry.kind == "d"
-    ]
+    parts = [(), (cell.library,), cell.parts]
+    parts += [(*cell.parts, *name.split("/")) for name, entry in found.items() if entry.kind == "d"]
     for each in parts:
         with run.open(*each) as directory:
             sync_directory(directory.descriptor)

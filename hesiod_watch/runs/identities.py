@@ -56,7 +56,7 @@ class CellPlace:
 
     @property
     def directory(self) -> Path:
-        return self.run_dir / self.cell.library / self.cell.name
+        return self.run_dir / self.cell.place
 
     def found(self, landing: Path | None) -> str:
         """The place in words, if the cell is there or was processed there; "" if it is aborted."""
@@ -150,7 +150,7 @@ def _shares_file(other: CellPlace, landing: Path, files: Collection[tuple[str, i
     """Whether another cell has a FASTQ of the same name and size; True if it has no data left."""
     found: set[tuple[str, int]] = set()
     if other.directory.is_dir():
-        cell_dir = OpenDirectory(other.run_dir, landing).open(other.cell.library, other.cell.name)
+        cell_dir = OpenDirectory(other.run_dir, landing).open_cell(other.cell)
         with suppress(OSError):
             minknow.read_contents(
                 cell_dir, lambda file: found.add((file.entry.name, file.entry.size))

@@ -229,7 +229,7 @@ def _cell(
     observed = _recorded(
         Cell(cell, present=True, upstream=cell in look.upstream_cells, flags=cell_flags)
     )
-    directory = run.open(cell.library, cell.name)
+    directory = run.open_cell(cell)
     if cell_flags.accepted and not cell_flags.aborted and observed.completeness is None:
         # A person accepted the cell as complete. People still get the result of the count.
         counted = completeness.judge(minknow.read_contents(directory))

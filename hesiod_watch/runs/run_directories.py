@@ -43,6 +43,12 @@ def find_cells(run: OpenDirectory) -> RunContents:
         for name, kind in inside:
             if kind is not _Entry.DIRECTORY:
                 found.add_other(library, name, is_link=kind is _Entry.LINK)
+        if minknow.may_be_pooled(library, [name for name, _ in inside], cells):
+            pooled = minknow.find_pooled(run.open(library), library)
+            if pooled.cells or not cells:
+                found.add_pooled(library, pooled.cells)
+                found.quarantined += pooled.problems
+                cells += len(pooled.cells) + len(pooled.problems)
         if not cells:
             found.quarantined += minknow.find_misplaced(run, library, names)
     found.quarantine_twins()

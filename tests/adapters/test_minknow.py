@@ -9,12 +9,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from minknow_cells import CELL, A, B, Make, cell_with, summary_text
+from minknow_cells import CELL, A, Make, cell_with
 from open_runs import opened
 from unprivileged import UNPRIVILEGED, needs_unprivileged
 from younger_files import make_younger
 
 from hesiod_watch.core.cell_contents import DataKind, Verdict
+from hesiod_watch.core.model import CellId
 from hesiod_watch.rules.completeness import judge
 from hesiod_watch.runs import minknow
 from hesiod_watch.runs.minknow import (
@@ -316,29 +317,76 @@ def test_onts_own_report(cell: Make, names: list[str], expected: str | None) -> 
     assert minknow.ont_report(opened(directory)) == expected
 
 
-def test_pooled_data_are_described(cell: Make, tmp_path: Path) -> None:
-    """A library with data and no cells is described: its acquisitions and their progress."""
+def test_acquisitions_of_pooled_data(tmp_path: Path) -> None:
+    """Acquisitions are found by the names of data and summaries; other files are reported."""
     library = tmp_path / "sampleA"
     for name in (
-        "x_pass_11111111_aaaaaaaa_0.fastq",
-        "x_pass_22222222_bbbbbbbb_0.fastq",
-        "odd.fastq",
+        "fastq_pass/barcode01/x_pass_barcode01_11111111_aaaaaaaa_0.fastq",
+        "fastq_pass/deadbeef/x-1_y_pass_deadbeef_22222222_bbbbbbbb_0.fastq.gz",
+        "fastq_pass/odd.fastq",
+        "fastq_fail/x.y_fail_22222222_dddddddd_0.fastq",
+        "pod5/x_aaaaaaaa_0.pod5",
+        "pod5/.x_11111111_eeeeeeee_0.pod5",
+        f"fast5_pass/old_{'c' * 40}_3.fast5",
+        "final_summary_x_11111111_ffffffff.txt",
+        "final_summary.txt",
+        "basecalling/x_pass_11111111_99999999_0.fastq",
     ):
-        path = library / "fastq_pass" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    (library / "pod5").mkdir()
-    (library / "pod5" / "x_aaaaaaaa_0.pod5").touch()
-    (library / "final_summary_x.txt").write_text(summary_text(A, fastq=2, pod5=1))
-    (library / "final_summary_y.txt").write_text(summary_text(B, fastq=2)[:-30])
-    (found,) = find_misplaced(opened(library.parent), library.name, ["fastq_pass", "pod5"])
-    assert found.kind == "pooled"
-    assert found.why == (
-        "sampleA holds data without a cell directory (MinKNOW data pooling): 3 acquisitions,"
-        " without an id 1 FASTQ (no final_summary),"
-        " aaaaaaaa 1 of 2 FASTQ and 1 of 1 POD5,"
-        " bbbbbbbb 1 FASTQ (no final_summary); hesiod-watch does not process pooled data"
+        (library / name).parent.mkdir(parents=True, exist_ok=True)
+        (library / name).touch()
+    found = minknow.find_pooled(opened(library), library.name)
+    assert {each.name for each in found.cells} == {
+        "x_11111111_aaaaaaaa.pooled",
+        "x-1_y_22222222_bbbbbbbb.pooled",
+        "old_cccccccc.pooled",
+        "x_11111111_ffffffff.pooled",
+    }
+    (problem,) = found.problems
+    assert problem.kind == "pooled"
+    assert problem.why == (
+        "sampleA holds data without a cell directory (MinKNOW data pooling), and 3 files of them "
+        "name no acquisition: final_summary.txt, odd.fastq, x.y_fail_22222222_dddddddd_0.fastq"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "owned"),
+    [
+        ("x_pass_11111111_aaaaaaaa_0.fastq", "x_11111111_aaaaaaaa.pooled", True),
+        ("x_pass_11111111_bbbbbbbb_0.fastq", "x_11111111_aaaaaaaa.pooled", False),
+        (".x_11111111_aaaaaaaa_0.pod5.Ab12Cd", "x_11111111_aaaaaaaa.pooled", True),
+        ("report_x_20240101_1200_11111111.html", "x_11111111_aaaaaaaa.pooled", True),
+        ("report_x_20240101_1200_22222222.html", "x_11111111_aaaaaaaa.pooled", False),
+        ("sequencing_summary_x_11111111_bbbbbbbb.txt", "x_11111111_aaaaaaaa.pooled", False),
+        ("SampleSheet.csv", "x_11111111_aaaaaaaa.pooled", False),
+        ("x_pass_barcode01_aaaaaaaa_0.fastq", "x_aaaaaaaa.pooled", True),
+        ("x_pass_barcode01_bbbbbbbb_0.fastq", "x_aaaaaaaa.pooled", False),
+        (f"x_{'a' * 40}_0.fast5", "x_aaaaaaaa.pooled", True),
+        ("", "x_aaaaaaaa.pooled", False),
+    ],
+)
+def test_owner_of_a_file_in_a_pooled_directory(name: str, cell: str, owned: bool) -> None:
+    """The last id in a name decides: an acquisition's, or that of its protocol run."""
+    pooled = CellId("sampleA", cell).pooled
+    assert pooled
+    assert pooled.owns(name) is owned
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "20261122_2210_1A_PAW00001_0a1b2c3d.pooled",
+        "20261122_2210_1A_x_11111111_aaaaaaaa.pooled",
+        "x_11111111_aaaaaaaa",
+        "x_11111111_AAAAAAAA.pooled",
+        "x y_11111111_aaaaaaaa.pooled",
+        "x_11111111_aaaaaaaa.pooled.done",
+        "\n_11111111_aaaaaaaa.pooled",
+    ],
+)
+def test_other_names_are_not_of_pooled_cells(name: str) -> None:
+    """A cell with a directory of its own is never read from the directory of its library."""
+    assert CellId("sampleA", name).parts == ("sampleA", name)
 
 
 @pytest.mark.parametrize(
@@ -347,24 +395,18 @@ def test_pooled_data_are_described(cell: Make, tmp_path: Path) -> None:
         ("library/cell/fastq_pass/x.fastq", "library", ""),
         ("library/notes.txt", "library", ""),
         ("bam/cell/fastq_pass/x.fastq", "bam", ""),
-        (
-            "library/pod5/.keep",
-            "library",
-            "library holds data without a cell directory (MinKNOW data pooling); hesiod",
-        ),
         ("fastq_pass/barcode01/x.fastq", "fastq_pass", "fastq_pass is in the run itself"),
         (
-            f"{CELL}/fastq_pass/x.fastq",
+            f"{CELL}/notes.txt",
             CELL,
             f"{CELL} is a cell's directory without a library above it",
         ),
-        ("library/x", "gone", "gone cannot be read: No such file"),
     ],
 )
 def test_data_a_level_too_high_are_reported(
     tmp_path: Path, made: str, asked: str, says: str
 ) -> None:
-    """Data directly in a run or library are reported as not processed; other libraries are not."""
+    """Data directly in a run are reported as not processed; other libraries are not."""
     (tmp_path / made).parent.mkdir(parents=True)
     (tmp_path / made).touch()
     answer = "".join(each.why for each in find_misplaced(opened(tmp_path), asked, []))

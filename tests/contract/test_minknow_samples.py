@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from open_runs import opened
 from samples import SAMPLES, needs_samples
 
 from hesiod_watch.core import naming
 from hesiod_watch.core.cell_contents import DataKind, Shortfall, Verdict
+from hesiod_watch.core.model import CellId
 from hesiod_watch.rules.completeness import announced, judge
 from hesiod_watch.runs import minknow
 
@@ -129,19 +132,26 @@ def test_every_cell_of_the_trees_is_found_and_expected() -> None:
     assert len({cell.split("/")[0] for cell in CELLS}) == 13  # the fourteenth tree is pooled
 
 
-def test_pooled_data_are_reported() -> None:
-    """Only the library with two acquisitions and no cell directories is reported as pooled."""
-    run = opened(TREES / "assembled_pooled" / "exp_pooled")
-    (found,) = minknow.find_misplaced(run, "sampleA", ["fastq_pass"])
-    assert found.kind == "pooled"
-    assert found.why == (
-        "sampleA holds data without a cell directory (MinKNOW data pooling):"
-        " 2 acquisitions, aaaaaaaa 1 of 1 FASTQ, bbbbbbbb 1 of 1 FASTQ; "
-        "hesiod-watch does not process pooled data"
-    )
-    for cell in CELLS:
-        run, library = opened((TREES / cell).parents[1]), (TREES / cell).parent.name
-        assert not list(minknow.find_misplaced(run, library, []))
+def test_pooled_acquisitions_are_found() -> None:
+    """Only the library with two acquisitions and no cell directories has pooled cells."""
+    run = TREES / "assembled_pooled" / "exp_pooled"
+    found = minknow.find_pooled(opened(run / "sampleA"), "sampleA")
+    assert [each.name for each in found.cells] == [
+        "PBA00001_11111111_aaaaaaaa.pooled",
+        "PBA00001_22222222_bbbbbbbb.pooled",
+    ]
+    assert not found.problems
+    for each in found.cells:
+        cell = CellId("sampleA", each.name)
+        verdict = judge(minknow.read_contents(opened(run).open_cell(cell)))
+        assert (verdict.verdict, verdict.why) == (
+            Verdict.PROVEN,
+            "all files announced are here: 1 FASTQ file",
+        )
+    for cell_path in CELLS:
+        run, library = (TREES / cell_path).parents[1], (TREES / cell_path).parent.name
+        assert not list(minknow.find_misplaced(opened(run), library, []))
+        assert not minknow.may_be_pooled(library, os.listdir(run / library), 1)
 
 
 def test_missing_and_surplus_files_are_counted() -> None:

@@ -64,6 +64,17 @@ def file_as_cell(site: Site) -> None:
     (site.landing / RUN / LIBRARY / CELL).write_text("")
 
 
+def cell_without_data(site: Site) -> None:
+    """The directory of a cell, still empty, in the place of a library."""
+    (site.landing / RUN / CELL).mkdir(parents=True)
+
+
+def nameless_data(site: Site) -> None:
+    """Pooled data, and a file among them that names no acquisition."""
+    land(site, RUN, LIBRARY)
+    (site.landing / RUN / LIBRARY / "fastq_pass" / "merged.fastq").write_text("")
+
+
 def linked_batch(site: Site) -> None:
     """A directory of a year that is a link to another disk."""
     land(site, "2026", RUN, LIBRARY, CELL)
@@ -82,7 +93,7 @@ CASES: dict[str, tuple[Callable[[Site], None], str, tuple[str, ...], str]] = {
     "dead link": (dead_link, "link", (RUN,), LINK),
     "link to a year": (linked_batch, "link", ("2026",), LINK),
     "file as cell": (file_as_cell, "wrong-level", (RUN, CELL), "a file is in the place"),
-    "cell in the run": (landed_at(RUN, CELL), "wrong-level", (RUN, CELL), WRONG_LEVEL),
+    "cell in the run": (cell_without_data, "wrong-level", (RUN, CELL), WRONG_LEVEL),
     "cell in the landing area": (landed_at(CELL), "wrong-level", (CELL,), WRONG_LEVEL),
     "data in the run": (landed_at(RUN), "wrong-level", (RUN,), WRONG_LEVEL),
     "one level too deep": (
@@ -103,7 +114,7 @@ CASES: dict[str, tuple[Callable[[Site], None], str, tuple[str, ...], str]] = {
         ("project", CELL),
         WRONG_LEVEL,
     ),
-    "pooled data": (landed_at(RUN, LIBRARY), "pooled", (RUN,), "MinKNOW data pooling"),
+    "pooled data": (nameless_data, "pooled", (RUN,), "MinKNOW data pooling"),
     "bad name of a cell": (
         landed_at(RUN, LIBRARY, CELL.upper()),
         "quarantined",

@@ -7,7 +7,6 @@ thread. Only the files to delete must be readable.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -180,7 +179,7 @@ def find_unverified(job: Job) -> dict[str, int]:
     names = read_raw(job.output / cell.library / cell.name).files
     try:
         summaries = minknow.read_summaries(job.cell_dir)
-        here = os.listdir(job.cell_dir.descriptor)
+        here = [entry.name for entry in job.cell_dir.entries()]
         named = read_output_hashes(job.run.opened(), cell, here).sha256
     except OSError:
         summaries, named = (), {}

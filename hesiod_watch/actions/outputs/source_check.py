@@ -67,7 +67,7 @@ def new_data_in(run: OpenDirectory, cell: CellId, cell_output: Path, extra: Sequ
 
     `extra`: the files that raw.json does not name.
     """
-    if late := find_late_data(run.open(cell.library, cell.name), cell_output):
+    if late := find_late_data(run.open_cell(cell), cell_output):
         names = f"{quoted(run.path.name)} {quoted(str(cell))}"
         return f"{said(late)}; hesiod-watch explain {names}"
     if not extra:

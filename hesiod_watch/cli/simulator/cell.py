@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import os
 import random
@@ -20,6 +21,7 @@ from hesiod_watch.core.cell_contents import DataKind
 from hesiod_watch.core.errors import UsageError
 from hesiod_watch.core.model import CellName
 from hesiod_watch.core.naming import display, parse_cell
+from hesiod_watch.core.pooled import acquisition_in
 
 Arrival = Literal["rename", "write", "link"]
 """How a data file appears: renamed from, written in place, or linked from a temporary file."""
@@ -64,6 +66,8 @@ class SimulatedCell:
     pod5: bool = True  # write raw data: tiny pod5 files, or fast5 in the older eras
     seed: int = 0
     arrival: Arrival = "rename"
+    pooled: bool = False  # write into the library's directory, as MinKNOW does with data pooling
+    output_hash: bool = False  # write MinKNOW's checksums of the data files
     expected: dict[tuple[str | None, str], ReadAmount] = field(default_factory=dict, init=False)
     acquisition: Acquisition = field(init=False)
 
@@ -73,6 +77,8 @@ class SimulatedCell:
             raise UsageError(f"{display(self.cell)} is not the name of a cell")
         if self.era not in ERAS:
             raise UsageError(f"there is no era {self.era}; there are {', '.join(ERAS)}")
+        if self.pooled and self.era == "2019":
+            raise UsageError("in 2019, files had no names that tell pooled acquisitions apart")
         if (
             not 0 <= self.fail_fraction <= 1
             or self.mean_length < 1
@@ -107,8 +113,17 @@ class SimulatedCell:
 
     @property
     def path(self) -> Path:
-        """The cell's directory."""
-        return self.landing / self.run / self.library / self.cell
+        """The directory that has the cell's files."""
+        library = self.landing / self.run / self.library
+        return library if self.pooled else library / self.cell
+
+    @property
+    def name(self) -> str:
+        """Name that the cell has for hesiod-watch."""
+        if not self.pooled:
+            return self.cell
+        found = acquisition_in(self.acquisition.table_name("final_summary", "txt"))
+        return found.name if found else ""
 
     @property
     def step_count(self) -> int:
@@ -127,7 +142,7 @@ class SimulatedCell:
             if ERAS[self.era].raw is DataKind.POD5
             else parts
         )
-        return parts * per_part + raw + 4
+        return parts * per_part + raw + 4 + self.output_hash
 
     @property
     def _failed_reads(self) -> int:
@@ -151,19 +166,28 @@ class SimulatedCell:
         queue = self.landing / QUEUE / acquisition.id
         queue.mkdir(parents=True, exist_ok=True)  # a killed simulation may have left it
         try:
-            self.path.mkdir(parents=True)
+            self.path.mkdir(parents=True, exist_ok=self.pooled)
             yield self._put(acquisition.report_name("csv"), acquisition.sample_sheet().encode())
             counts: Counter[DataKind] = Counter()
+            written: list[Path] = []
             with (queue / "sequencing_summary.txt").open("w") as table:
                 table.write("\t".join(SUMMARY_COLUMNS) + "\n")
                 for batch in range(self.files_per_barcode):
                     for kind, path, rows in self._batch(batch, queue):
                         counts[kind] += 1
+                        written.append(path)
                         table.writelines(row + "\n" for row in rows)
                         yield path
             table_name = acquisition.table_name("sequencing_summary", "txt")
             yield (queue / "sequencing_summary.txt").rename(self.path / table_name)
             yield self._put(acquisition.report_name(ERAS[self.era].report), self._report())
+            if self.output_hash:
+                hashes = {
+                    str(path.relative_to(self.path)): hashlib.sha256(path.read_bytes()).hexdigest()
+                    for path in written
+                }
+                name = acquisition.report_name("csv", "output_hash")
+                yield self._put(name, acquisition.output_hash(hashes).encode())
             yield self._put(
                 acquisition.table_name("final_summary", "txt"),
                 acquisition.final_summary(counts).encode(),

@@ -93,6 +93,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--no-fastq", action="store_true", help="with --bam: write no FASTQ")
     add(
+        "--pooled",
+        action="store_true",
+        help="all cells of a run in the directory of one library, as with MinKNOW's data pooling",
+    )
+    add("--output-hash", action="store_true", help="write MinKNOW's checksums of the data files")
+    add(
         "--seed",
         type=int,
         default=0,
@@ -120,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--no-fastq needs --bam: a cell must have reads in some format")
     cells = list(_cells(args))
     for cell in cells:
-        if cell.path.exists():
+        if (cell.path.parent if cell.pooled else cell.path).exists():
             raise UsageError(f"{cell.path} exists; give another directory, --date or --seed")
     try:
         args.directory.mkdir(parents=True, exist_ok=True)
@@ -153,7 +159,7 @@ def _cells(args: argparse.Namespace) -> Iterator[SimulatedCell]:
             yield SimulatedCell(
                 args.directory,
                 f"{date}_DEMO_{name}",
-                f"sample_{chr(ord('A') + cell % 26)}",
+                f"sample_{chr(ord('A') + (0 if args.pooled else cell % 26))}",
                 f"{date}_{clock}_{position}_PAW{serial + 1:05d}_{generator.getrandbits(32):08x}",
                 barcodes=barcodes,
                 files_per_barcode=args.files,
@@ -164,6 +170,8 @@ def _cells(args: argparse.Namespace) -> Iterator[SimulatedCell]:
                 fastq=not args.no_fastq,
                 bam=args.bam,
                 seed=args.seed,
+                pooled=args.pooled,
+                output_hash=args.output_hash,
             )
 
 
@@ -182,13 +190,13 @@ def _write(cells: list[SimulatedCell], interval: float) -> None:
                 not running or written[id(running[-1][0])] * 2 >= running[-1][0].step_count
             ):
                 cell = waiting.pop(0)
-                print(f"{cell.run}: {cell.library}/{cell.cell} begins", flush=True)
+                print(f"{cell.run}: {cell.library}/{cell.name} begins", flush=True)
                 running.append((cell, cell.steps()))
             for cell, steps in list(running):
                 path = next(steps, None)
                 if path is None:
                     running.remove((cell, steps))
-                    print(f"{cell.run}: {cell.library}/{cell.cell} has ended", flush=True)
+                    print(f"{cell.run}: {cell.library}/{cell.name} has ended", flush=True)
                     continue
                 written[id(cell)] += 1
                 print(f"{cell.run}: {path.relative_to(cell.landing / cell.run)}", flush=True)

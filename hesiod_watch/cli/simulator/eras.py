@@ -93,9 +93,9 @@ class Acquisition:
             return f"{kind}.{suffix}"
         return "_".join([kind, self.cell.flow_cell_id, *self._short_ids()]) + f".{suffix}"
 
-    def report_name(self, suffix: str) -> str:
+    def report_name(self, suffix: str, kind: str = "") -> str:
         """Name of a file with the time of the acquisition, not that of the cell's directory."""
-        kind = "sample_sheet" if suffix == "csv" else "report"
+        kind = kind or ("sample_sheet" if suffix == "csv" else "report")
         return (
             f"{kind}_{self.cell.flow_cell_id}_{self.started:%Y%m%d_%H%M}"
             f"_{self.protocol_run_id[:8]}.{suffix}"
@@ -150,6 +150,15 @@ class Acquisition:
             "protocol_run_id,position_id,flow_cell_id,sample_id,experiment_id,flow_cell_product_code,kit\n"
             f"{self.protocol_run_id},{self.cell.position},{self.cell.flow_cell_id},{self.library},{self.run},"
             "FLO-PRO114M,SQK-NBD114-24\n"
+        )
+
+    def output_hash(self, hashes: Mapping[str, str]) -> str:
+        """Table of the SHA-256 of files, by their paths relative to the directory of the cell."""
+        ids = f"{self.id},{self.run},{self.cell.flow_cell_id},{self.library}"
+        rows = "".join(f"{ids},{sha256},{path},,\n" for path, sha256 in hashes.items())
+        return (
+            "runid,protocol_group_id,flow_cell_id,sample_id,file_hash,file_path,barcode,"
+            f"barcode_alias\n{rows}"
         )
 
     def final_summary(self, counts: Mapping[DataKind, int]) -> str:

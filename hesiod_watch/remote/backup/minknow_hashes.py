@@ -9,7 +9,6 @@ outside the cell, is counted and skipped. It never makes a file differ or be abs
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -107,8 +106,9 @@ def compare(
     files: tuple[str, ...] = ()
     try:
         directory = run.opened()
-        with cell_files.holder(directory, cell, "x") as (inner, _):
-            files = tuple(sorted(filter(is_output_hash, os.listdir(inner))))
+        with directory.open_cell(cell) as opened:
+            names = [entry.name for entry in opened.entries()]
+        files = tuple(sorted(filter(is_output_hash, names)))
         if not files:
             return MinknowChecksums()
         entries = cell_files.entries(directory, cell)

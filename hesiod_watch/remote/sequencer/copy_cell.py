@@ -25,7 +25,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hesiod_watch.config import UpstreamSettings
@@ -161,7 +161,9 @@ class _CellCopy:
         raise TemporaryError(f"it changes while it is copied, {ATTEMPTS} times over")
 
     def _list_source(self) -> Inventory:
-        return self.source.inventory(str(self.cell))
+        listed = self.source.inventory(self.cell.place)
+        pooled = self.cell.pooled
+        return replace(listed, entries=pooled.entries(listed.entries)) if pooled else listed
 
     def _settles(self, source: Inventory) -> bool:
         """Whether data younger than the final_summary may still be changing upstream.
@@ -175,6 +177,8 @@ class _CellCopy:
                 entry.ctime_ns
                 for name, entry in source.entries.items()
                 if is_data_directory_name(name.partition("/")[0])
+                # Other cells change the directories of a pooled directory.
+                and not (self.cell.pooled and entry.kind == "d")
             ),
             default=0,
         )
@@ -306,7 +310,7 @@ class _CellCopy:
                 lambda: stopped.is_set() or self.source.endpoint.stop(),
             )
             try:
-                return self.source.checksums(str(self.cell), sizes), local.result()
+                return self.source.checksums(self.cell.place, sizes), local.result()
             finally:
                 stopped.set()
 
@@ -345,7 +349,7 @@ class _CellCopy:
         copy_files(
             endpoint,
             command,
-            [f"{self.cell}/{name}" for name in names],
+            [f"{self.cell.place}/{name}" for name in names],
             self.directory.descriptor,
             largest=max(source.entries[name].size for name in names),
             log=self.log,

@@ -16,12 +16,14 @@ from hesiod_watch.core.errors import HesiodError, PermanentError
 from hesiod_watch.core.inventory import CELLS, decoded
 from hesiod_watch.core.location import Location
 from hesiod_watch.core.model import CellId, QuarantinedName
+from hesiod_watch.core.pooled import PooledCell, acquisition_in
 from hesiod_watch.host.command import CommandRunner, run
 from hesiod_watch.remote.connection import connected
 from hesiod_watch.remote.directory import RemoteDirectory
 from hesiod_watch.rules.exit_codes import last_line
 from hesiod_watch.rules.run_layout import RunContents, may_be_library, may_be_run
 from hesiod_watch.rules.run_names import FoundRun
+from hesiod_watch.runs.minknow.layout import is_data_directory_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,13 @@ class UpstreamRun:
     @property
     def cell_dates(self) -> tuple[str, ...]:
         """The date, YYYYMMDD, in each cell's name, in the order of `cells`."""
-        return tuple(cell.name[:8] for cell in self.cells)
+        names = (naming.parse_cell(cell.name) for cell in self.cells)
+        return tuple(name.date if name else "" for name in names)
 
     @property
     def first_cell_date(self) -> str:
-        return min(self.cell_dates)
+        """The earliest date; "" if all cells are in pooled directories, whose names have none."""
+        return min(filter(None, self.cell_dates), default="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,24 +85,53 @@ def list_upstream(
     return UpstreamListing(runs, quarantined, problem, refused=bool(problem))
 
 
+_POOLED_UNKNOWN = (
+    "it holds data without a cell directory (MinKNOW data pooling), nothing came for four days, and"
+    " no final_summary there names an acquisition, so nothing of it is copied; copy it into the"
+    " landing area by hand, or write the final_summary that is missing"
+)
+
+
+def _has_cell(run: RunContents | None, library: str) -> bool:
+    return run is not None and any(cell.library == library for cell in run.cells)
+
+
+def _name_of(acquisition: PooledCell) -> str:
+    return acquisition.name
+
+
 def _classify(
     answer: Iterable[bytes], place: Location
 ) -> tuple[tuple[UpstreamRun, ...], tuple[QuarantinedName, ...]]:
     runs: dict[str, RunContents] = {}
     quarantined: dict[str, str] = {}
+    pooled: dict[tuple[str, str], set[PooledCell]] = {}
+    quiet: dict[tuple[str, str], bool] = {}
     for record in answer:
-        readable, parts = record[:1] == b"d", tuple(map(decoded, record[1:].split(b"/")))
+        kind, parts = record[:1], tuple(map(decoded, record[1:].split(b"/")))
         if not may_be_run(parts[0]) or not all(map(may_be_library, parts[1:2])):
             continue
         if any("/".join(parts[:length]) in quarantined for length in range(1, len(parts))):
             continue
         run, library, cell = (*parts, "", "")[:3]
+        if cell and kind == b"s":
+            if acquisition := acquisition_in(cell):
+                pooled.setdefault((run, library), set()).add(acquisition)
+            continue
+        if cell and is_data_directory_name(cell):
+            quiet[run, library] = quiet.get((run, library), True) and kind == b"q"
+            continue
         if cell:
             runs.setdefault(run, RunContents()).add(library, cell)
             continue
         problem = naming.library_problem(library) if library else naming.run_problem(run)
-        if why := problem or ("" if readable else "it cannot be read"):
+        if why := problem or ("it cannot be read" if kind == b"u" else ""):
             quarantined["/".join(parts)] = why
+    for (run, library), acquisitions in pooled.items():
+        runs.setdefault(run, RunContents()).add_pooled(library, sorted(acquisitions, key=_name_of))
+    for (run, library), is_quiet in quiet.items():
+        if is_quiet and (run, library) not in pooled and not _has_cell(runs.get(run), library):
+            quarantined[f"{run}/{library}"] = _POOLED_UNKNOWN
     listed = [QuarantinedName(naming.display(name), why) for name, why in quarantined.items()]
     for run, found in runs.items():
         found.quarantine_twins()

@@ -17,10 +17,9 @@ from hesiod_watch.runs.minknow.contents import (
 )
 from hesiod_watch.runs.minknow.extras import (
     minknow_report,
-    ont_report,
     read_ont_report,
     sample_sheet,
 )
 from hesiod_watch.runs.minknow.layout import DataFile, data_files, holds_data
-from hesiod_watch.runs.minknow.pooling import find_misplaced
+from hesiod_watch.runs.minknow.pooling import find_misplaced, find_pooled, may_be_pooled
 from hesiod_watch.runs.minknow.summary import facts, parse_summary

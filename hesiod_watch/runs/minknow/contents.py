@@ -33,11 +33,11 @@ from hesiod_watch.runs.minknow.unknown_data import UnknownData
 
 def _summary_entries(cell_dir: OpenDirectory) -> list[tuple[str, os.stat_result]]:
     """Names of final_summary files with their lstat, oldest first. Raises OSError."""
-    found = []
-    with os.scandir(cell_dir.descriptor) as entries:
-        for entry in entries:
-            if is_final_summary(entry.name):
-                found.append((entry.name, entry.stat(follow_symlinks=False)))
+    found = [
+        (entry.name, entry.stat(follow_symlinks=False))
+        for entry in cell_dir.entries()
+        if is_final_summary(entry.name)
+    ]
     return sorted(found, key=lambda item: (item[1].st_mtime_ns, natural_key(item[0])))
 
 
@@ -64,19 +64,21 @@ def changed_after_summary(cell_dir: OpenDirectory) -> float | None:
     """Time of the last change of data younger than the newest final_summary; None if all are older.
 
     In seconds since the epoch, by the change times (ctime) of this file system, which no copying
-    program can set. Directories of data count too. It needs a stat per file, so it is only for
-    cells that seem to be complete. Never raises: `read_contents` reports an unreadable cell.
+    program can set. Directories of data count too, except in a pooled directory, where other cells
+    change them. It needs a stat per file, so it is only for cells that seem to be complete. Never
+    raises: `read_contents` reports an unreadable cell.
     """
     newest = summary = 0
     with suppress(OSError):
         summary = max((found.st_ctime_ns for _, found in _summary_entries(cell_dir)), default=0)
         for directory in data_directories(cell_dir, ALL_KINDS, []):
-            newest = max(newest, os.fstat(directory.opened.descriptor).st_ctime_ns)
+            if not cell_dir.owner:
+                newest = max(newest, os.fstat(directory.opened.descriptor).st_ctime_ns)
             barcodes = set()
             for barcode, entry in data_entries(directory, []):
                 newest = max(newest, entry.stat(follow_symlinks=False).st_ctime_ns)
                 barcodes.add(barcode)
-            for barcode in filter(None, barcodes):
+            for barcode in filter(None, () if cell_dir.owner else barcodes):
                 newest = max(newest, directory.opened.open(barcode).status().st_ctime_ns)
     return newest / 1e9 if newest > summary else None
 
@@ -171,7 +173,9 @@ def read_contents(
         unknown = UnknownData() if summaries else None  # a running cell is looked at too often
         directories = data_directories(cell_dir, ALL_KINDS, left_out, unknown)
         hash_files = (
-            sorted(filter(is_output_hash, os.listdir(cell_dir.descriptor))) if summaries else []
+            sorted(entry.name for entry in cell_dir.entries() if is_output_hash(entry.name))
+            if summaries
+            else []
         )
     except OSError as error:
         if on_reads:

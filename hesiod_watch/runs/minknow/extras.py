@@ -7,8 +7,6 @@ the cell's directory.
 
 from __future__ import annotations
 
-import os
-
 from hesiod_watch.core.minknow_report import (
     NO_REPORT,
     REPORT_MAX_BYTES,
@@ -66,12 +64,11 @@ def _newest(cell_dir: OpenDirectory, beginning: str, suffixes: tuple[str, ...]) 
     """Name of the newest regular file with this beginning, of the first suffix that is there."""
     found: dict[str, list[tuple[int, str]]] = {}
     try:
-        with os.scandir(cell_dir.descriptor) as entries:
-            for entry in entries:
-                stem, _, suffix = entry.name.rpartition(".")
-                if stem.startswith(beginning) and entry.is_file(follow_symlinks=False):
-                    status = entry.stat(follow_symlinks=False)
-                    found.setdefault(suffix, []).append((status.st_mtime_ns, entry.name))
+        for entry in cell_dir.entries():
+            stem, _, suffix = entry.name.rpartition(".")
+            if stem.startswith(beginning) and entry.is_file(follow_symlinks=False):
+                status = entry.stat(follow_symlinks=False)
+                found.setdefault(suffix, []).append((status.st_mtime_ns, entry.name))
     except OSError:
         return None  # these files are optional; `read_contents` reports a cell that is unreadable
     return next((max(found[suffix])[1] for suffix in suffixes if suffix in found), None)

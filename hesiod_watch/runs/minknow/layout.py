@@ -103,23 +103,22 @@ def data_directories(
     the other directories and files. Raises OSError.
     """
     found = []
-    with os.scandir(cell_dir.descriptor) as entries:
-        for entry in entries:
-            match = _DATA_DIRECTORY.fullmatch(entry.name)
-            if match is None:
-                if unknown is not None:
-                    unknown.entry("", entry)
-                continue
-            if (kind := DataKind(match[1])) not in kinds:
-                continue
-            if not entry.is_dir(follow_symlinks=False):
-                left_out.append(entry.name)
-                continue
-            # Reads that MinKNOW did not divide have not failed its filter, and each output belongs
-            # to pass, fail or skip.
-            part = match[2] or ("pass" if kind in READS else "none")
-            opened = cell_dir.open(entry.name)
-            found.append(DataDirectory(kind, part, match[2] is not None, opened))
+    for entry in cell_dir.entries():
+        match = _DATA_DIRECTORY.fullmatch(entry.name)
+        if match is None:
+            if unknown is not None:
+                unknown.entry("", entry)
+            continue
+        if (kind := DataKind(match[1])) not in kinds:
+            continue
+        if not entry.is_dir(follow_symlinks=False):
+            left_out.append(entry.name)
+            continue
+        # Reads that MinKNOW did not divide have not failed its filter, and each output belongs
+        # to pass, fail or skip.
+        part = match[2] or ("pass" if kind in READS else "none")
+        opened = cell_dir.open(entry.name)
+        found.append(DataDirectory(kind, part, match[2] is not None, opened))
     return sorted(found, key=lambda directory: directory.name)
 
 
@@ -142,28 +141,24 @@ def data_entries(
     if indexes and directory.kind is DataKind.BAM:
         suffixes += (INDEX_SUFFIX,)
     barcodes = []
-    with os.scandir(directory.opened.descriptor) as entries:
-        for entry in entries:
-            name = entry.name
-            if name[0] == ".":
-                continue
-            if name.endswith(suffixes) and entry.is_file(follow_symlinks=False):
-                yield None, entry
-            elif entry.is_dir(follow_symlinks=False):
-                if directory.divided or _PLAIN_BARCODE.fullmatch(name):
-                    barcodes.append(name)
-                elif unknown is not None:
-                    unknown.entry(directory.name, entry)
-            elif name.endswith(suffixes) or entry.is_symlink():
-                left_out.append(f"{directory.name}/{name}")
+    for entry in directory.opened.entries():
+        name = entry.name
+        if name[0] == ".":
+            continue
+        if name.endswith(suffixes) and entry.is_file(follow_symlinks=False):
+            yield None, entry
+        elif entry.is_dir(follow_symlinks=False):
+            if directory.divided or _PLAIN_BARCODE.fullmatch(name):
+                barcodes.append(name)
             elif unknown is not None:
                 unknown.entry(directory.name, entry)
+        elif name.endswith(suffixes) or entry.is_symlink():
+            left_out.append(f"{directory.name}/{name}")
+        elif unknown is not None:
+            unknown.entry(directory.name, entry)
     for barcode in sorted(barcodes):
-        with (
-            directory.opened.open(barcode) as inner,
-            os.scandir(inner.descriptor) as entries,
-        ):
-            for entry in entries:
+        with directory.opened.open(barcode) as inner:
+            for entry in inner.entries():
                 name = entry.name
                 if not name.endswith(suffixes) or name[0] == ".":
                     if unknown is not None:

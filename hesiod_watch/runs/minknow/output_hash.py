@@ -13,6 +13,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
+from itertools import pairwise
 
 from hesiod_watch.core.cell_contents import NAMED, DataKind, ListedFiles, NamedFiles
 from hesiod_watch.core.minknow_checksums import twin_of
@@ -47,6 +48,8 @@ def parse_output_hash(
         # In both, the path may be wrong too.
         if None in row or None in row.values() or not relative or not _SHA256.fullmatch(digest):
             skip(path)
+        elif cell.pooled and not cell.pooled.owns(relative.rpartition("/")[2]):
+            continue  # a file of another acquisition of the protocol run
         else:
             found[relative] = found.get(relative, frozenset()) | {digest}
     return found
@@ -57,8 +60,14 @@ def _relative(path: str, cell: CellId) -> str:
     parts = path.replace("\\", "/").split("/")
     if "\0" in path or ".." in parts or not parts[-1]:
         return ""
-    if cell.name in parts:
-        parts = parts[parts.index(cell.name) + 1 :]
+    directory = cell.parts[-1]
+    begins = (
+        number
+        for number, (part, inner) in enumerate(pairwise(parts), 1)
+        if part == directory != inner  # a library may have the name of its run
+    )
+    if begin := next(begins, 0):
+        parts = parts[begin:]
     elif (
         not parts[0] or parts[0].endswith(":") or any(looks_like_cell(part) for part in parts[:-1])
     ):
@@ -71,7 +80,8 @@ def read_listed_names(
 ) -> ListedNames:
     """Names of these kinds in these output_hash files. Raises nothing."""
     names: set[str] = set()
-    cell = CellId(cell_dir.path.parent.name, cell_dir.path.name)
+    library, place = cell_dir.path.parent.name, cell_dir.path.name
+    cell = CellId(place, cell_dir.owner.name) if cell_dir.owner else CellId(library, place)
     for name in files:
         try:
             text = read_head(name, LARGEST_FILE + 1, cell_dir.descriptor).decode(

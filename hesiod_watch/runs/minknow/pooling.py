@@ -1,25 +1,22 @@
-"""Misplaced data: pooled data, cells at a wrong level, and data without a cell.
+"""Pooled data, cells at a wrong level, and data without a cell.
 
 Data pooling is a MinKNOW setting that puts data into `{run}/{sample}/`, without a cell. Several
-flow cells may then share that directory. hesiod-watch does not process such data and does not
-guess: it reports what the directory contains, and where a cell is that it does not find.
+flow cells may then share that directory. A copy that lacks the level of the library looks the same.
+Each acquisition there is a cell (`core.pooled`). Files that name no acquisition are reported.
 """
 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 
-from hesiod_watch.core.cell_contents import DataKind
 from hesiod_watch.core.model import QuarantinedName
 from hesiod_watch.core.naming import display, is_final_summary, parse_cell
+from hesiod_watch.core.pooled import PooledCell, acquisition_in
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host.files import OpenDirectory
-from hesiod_watch.rules.completeness import announced
-from hesiod_watch.runs.minknow.contents import read_summaries
-from hesiod_watch.runs.minknow.file_numbers import acquisition_in
 from hesiod_watch.runs.minknow.layout import (
     ALL_KINDS,
     data_directories,
@@ -31,6 +28,63 @@ DEEPEST = 2
 """Levels below the level of cells in which cells are looked for."""
 MOST_DIRECTORIES = 100
 """Directories that are listed to find them."""
+_NAMED = 3
+"""Files that a sentence names."""
+
+
+@dataclass(frozen=True, slots=True)
+class PooledDirectory:
+    """Contents of a pooled directory: its cells, and what is not worked on."""
+
+    cells: list[PooledCell] = field(default_factory=list)
+    problems: list[QuarantinedName] = field(default_factory=list)
+
+
+def may_be_pooled(library: str, names: Iterable[str], cells: int) -> bool:
+    """Whether a library with `names` in it, and this number of cells, is a pooled directory.
+
+    Beside cells with directories, data count only with a final_summary: people put copies there.
+    """
+    if is_data_directory_name(library):
+        return False
+    return any(
+        is_final_summary(name) or (not cells and is_data_directory_name(name)) for name in names
+    )
+
+
+def find_pooled(library_dir: OpenDirectory, library: str) -> PooledDirectory:
+    """Find the acquisitions of a pooled directory by the names of its files. Never raises."""
+    found: dict[str, PooledCell] = {}
+    nameless = []
+    try:
+        files = [entry.name for entry in library_dir.entries() if is_final_summary(entry.name)]
+        for directory in data_directories(library_dir, ALL_KINDS, []):
+            files += (entry.name for _, entry in data_entries(directory, []))
+    except OSError as error:
+        why = f"{display(library)} cannot be read: {error.strerror}"
+        return PooledDirectory([], [QuarantinedName(library, why, "unreadable")])
+    for name in files:
+        if acquisition := acquisition_in(name):
+            known = found.get(acquisition.acquisition)
+            # Old raw data name no protocol run, and a file may lack the flow cell.
+            if known is None or _ids(known) < _ids(acquisition):
+                found[acquisition.acquisition] = acquisition
+        else:
+            nameless.append(name)
+    problems = []
+    if nameless:
+        shown = ", ".join(display(name) for name in sorted(nameless)[:_NAMED])
+        shown += ", …" if len(nameless) > _NAMED else ""
+        why = (
+            f"{display(library)} holds data without a cell directory (MinKNOW data pooling), and "
+            f"{number_of(len(nameless), 'file')} of them name no acquisition: {shown}"
+        )
+        problems.append(QuarantinedName(library, why, "pooled"))
+    return PooledDirectory(sorted(found.values(), key=_ids), problems)
+
+
+def _ids(found: PooledCell) -> tuple[bool, bool, str]:
+    return found.protocol != "", found.flow_cell_id != "", found.name
 
 
 def find_misplaced(
@@ -47,11 +101,9 @@ def find_misplaced(
         if _is_data_directory(run, library):
             why = f"{name} is in the run itself, without library and cell directories"
             yield QuarantinedName(library, f"{why}; {belongs}", "wrong-level")
-        elif parse_cell(library):
+        elif parse_cell(library) and not any(map(is_data_directory_name, names)):
             why = f"{name} is a cell's directory without a library above it; {belongs}"
             yield QuarantinedName(library, why, "wrong-level")
-        elif _holds_data(library_dir):
-            yield QuarantinedName(library, _pooled(name, library_dir), "pooled")
         elif deep := _find_deep_cell(library_dir, names):
             why = f"{display(f'{library}/{deep}')} is a cell's directory too deep in the run"
             yield QuarantinedName(library, f"{why}; {belongs}", "wrong-level")
@@ -83,14 +135,6 @@ def _directories(parent: OpenDirectory) -> list[str]:
         ]
 
 
-def _pooled(name: str, library_dir: OpenDirectory) -> str:
-    acquisitions = _acquisitions(library_dir)
-    where = f"{name} holds data without a cell directory (MinKNOW data pooling)"
-    if acquisitions:
-        where += f": {number_of(len(acquisitions), 'acquisition')}, {', '.join(acquisitions)}"
-    return f"{where}; hesiod-watch does not process pooled data"
-
-
 def _is_data_directory(run: OpenDirectory, name: str) -> bool:
     """Whether this is a data directory one or two levels too high, and not a library.
 
@@ -100,39 +144,3 @@ def _is_data_directory(run: OpenDirectory, name: str) -> bool:
         return False
     beside = data_directories(run, ALL_KINDS, [])
     return any(any(data_entries(one, [])) for one in beside if one.name == name)
-
-
-def _holds_data(directory: OpenDirectory) -> bool:
-    with os.scandir(directory.descriptor) as entries:
-        return any(
-            is_final_summary(entry.name)
-            or (is_data_directory_name(entry.name) and entry.is_dir(follow_symlinks=False))
-            for entry in entries
-        )
-
-
-def _acquisitions(directory: OpenDirectory) -> list[str]:
-    """One text per acquisition: its short id, and for each kind the files counted and announced."""
-    found: dict[str, Counter[DataKind]] = {}
-    for data in data_directories(directory, ALL_KINDS, []):
-        for _, file in data_entries(data, []):
-            found.setdefault(acquisition_in(file.name)[:8], Counter())[data.kind] += 1
-    summaries = {}
-    for each in read_summaries(directory):
-        if each.acquisition and not each.problem:
-            summaries[each.acquisition[:8]] = each
-    texts = []
-    for acquisition in sorted(found.keys() | summaries.keys()):
-        counts = found.get(acquisition, Counter())
-        summary = summaries.get(acquisition)
-        expected = announced([summary]) if summary else {}
-        pieces = [
-            f"{counts[kind]} of {expected[kind]} {kind.upper()}"
-            if kind in expected
-            else f"{counts[kind]} {kind.upper()}"
-            for kind in DataKind
-            if counts[kind] or expected.get(kind)
-        ]
-        text = f"{acquisition or 'without an id'} {' and '.join(pieces) or 'no files'}"
-        texts.append(text if summary else f"{text} (no final_summary)")
-    return texts

@@ -70,11 +70,8 @@ class UnknownData:
                 return
             path = self.directories.pop()
             try:
-                with (
-                    cell_dir.open(*path.split("/")) as opened,
-                    os.scandir(opened.descriptor) as entries,
-                ):
-                    for entry in entries:
+                with cell_dir.open(*path.split("/")) as opened:
+                    for entry in opened.entries():
                         self.entry(path, entry)
             except FileNotFoundError:
                 continue
