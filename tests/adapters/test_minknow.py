@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from minknow_cells import CELL, A, Make, cell_with
+from minknow_cells import CELL, A, Make, cell_with, summary_text
 from open_runs import opened
 from unprivileged import UNPRIVILEGED, needs_unprivileged
 from younger_files import make_younger

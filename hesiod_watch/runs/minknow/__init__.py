@@ -17,6 +17,7 @@ from hesiod_watch.runs.minknow.contents import (
 )
 from hesiod_watch.runs.minknow.extras import (
     minknow_report,
+    ont_report,
     read_ont_report,
     sample_sheet,
 )
