@@ -366,15 +366,17 @@ def _backup_run(job: Job) -> Outcome:
     log = RunLog(job.output / "backup.log")
     with attempt_at(job, flags.BACKUP, RunBackupRecord, log=log) as attempt:
         # Computed first: the next pass then detects what changes while files are copied.
-        attempt.result = RunBackupRecord(run_digest(job.look()))
+        snapshot = job.look()
+        attempt.result = RunBackupRecord(run_digest(snapshot))
+        kind = type_of(snapshot, job.config.policy())
         failures = _BackupFailures()
         for backup in job.config.backups:
             try:
                 with opened(backup) as store:
                     refuse_same_disk(store, job.config)
-                    files = number_of(
-                        mirror_run_files(store, job.run, job.output, job.config, log), "file"
-                    )
+                    raw = raw_policy(kind, backup)
+                    number = mirror_run_files(store, job.run, job.output, job.config, log, raw=raw)
+                    files = number_of(number, "file")
                 log.line(
                     f"{backup.name}: the run's own files are there and were read back: {files}"
                 )

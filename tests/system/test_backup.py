@@ -365,6 +365,47 @@ def test_same_disk_is_refused(site: Site, where: str) -> None:
     assert not (place / RUN).exists()
 
 
+def test_files_of_no_cell_are_copied_with_the_run(backed: Site, mounted: BackupMount) -> None:
+    """Sample sheets and analyses of run and library are at the backup; cells are not doubled."""
+    land(backed)
+    run = backed.landing / RUN
+    wanted = {
+        "SampleSheet.csv": b"sample,barcode\n",
+        f"{LIBRARY}/sample sheet (2).csv": b"a\n",
+        f"{LIBRARY}/analysis/deep/er/result.txt": os.urandom(100_000),
+        "notes/\udcff;touch x": b"odd",
+    }
+    others = {
+        ".hidden": b"",
+        f"{LIBRARY}/.hidden/x": b"",
+        f"{LIBRARY}/{OTHER.upper()}/fastq_pass/x.fastq": b"",
+        f"notes/deep/{LIBRARY}/{OTHER}/fastq_pass/x.fastq": b"",
+        "fastq_pass/x.fastq": b"",
+        f"{LIBRARY}/pod5/x.pod5": b"",
+    }
+    for name, content in (wanted | others).items():
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_bytes(content)
+    (run / LIBRARY / "link").symlink_to("/etc/passwd")
+    backed.run("poll", check=1)  # the names that are quarantined
+    kept = mounted.place / RUN / "raw"
+    found = {
+        str(path.relative_to(kept)): path.read_bytes()
+        for path in kept.rglob("*")
+        if path.is_file() and CELL not in path.parts
+    }
+    assert found == wanted
+    log = (backed.output / RUN / "backup.log").read_text()
+    assert f"not backed up: {LIBRARY}/link is a link" in log
+    sheet = run / "SampleSheet.csv"
+    sheet.write_bytes(b"changed\n")
+    (run / "pipeline" / "backup.done").unlink()
+    backed.run("poll", check=1)
+    assert (kept / "SampleSheet.csv").read_bytes() == b"changed\n"
+    (former,) = mounted.place.glob(f"{RUN}/superseded/*/raw/SampleSheet.csv")
+    assert former.read_bytes() == wanted["SampleSheet.csv"]
+
+
 def test_marked_once(backed: Site, mounted: BackupMount) -> None:
     """A backup keeps its id: a second initialization is refused."""
     marker = (mounted.place / MARKER).read_text()

@@ -23,8 +23,10 @@ from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup.compare import find_wrong, sentences
 from hesiod_watch.remote.backup.store import BackupStore
 from hesiod_watch.remote.rsync import compare_and_repair
-from hesiod_watch.rules.copies import FLAGS, RESULTS
+from hesiod_watch.rules.copies import FLAGS, RAW, RESULTS
 from hesiod_watch.runs import flags
+from hesiod_watch.runs.run_directories import find_cells
+from hesiod_watch.runs.run_files import run_files
 
 LOGS = frozenset({"pipeline.log", "sync.log", "backup.log"})
 """Files of a run that grow while they are copied; they are copied last."""
@@ -172,22 +174,28 @@ def _require_set_aside(store: BackupStore, directory: str, gone: Mapping[str, Fi
 
 
 def mirror_run_files(
-    store: BackupStore, run: OpenDirectory, output: Path, config: Config, log: RunLog
+    store: BackupStore, run: OpenDirectory, output: Path, config: Config, log: RunLog, *, raw: bool
 ) -> int:
     """Copy a run's own files and flags, its logs last, and verify them; returns their number.
+
+    With `raw`, its own files are also those in its directory that belong to no cell.
 
     Raises as `copy_missing`.
     """
     name, number = run.path.name, 0
     results = OpenDirectory(output, config.output)
     for source, directory, logs in (
+        *([(run, f"{name}/{RAW}", False)] if raw else []),
         (results, f"{name}/{RESULTS}", False),
         (flags.Pipeline(run), f"{name}/{FLAGS}", False),
         (results, f"{name}/{RESULTS}", True),
     ):
         for last in (False, False, True):
+            found = _facts_of_run(run, log) if source is run else _facts_of(source)
             facts = {
-                name: fact for name, fact in _facts_of(source).items() if (name in LOGS) is logs
+                name: fact
+                for name, fact in found.items()
+                if source is run or (name in LOGS) is logs
             }
             try:
                 store.copy(source, directory, facts, log=log)
@@ -260,6 +268,23 @@ def _facts_of(source: OpenDirectory) -> Entries:
                     raise TemporaryError(f"{display(str(source / name))}: {error}") from error
             elif isinstance(source, flags.Pipeline):
                 pending.append(f"{name}/")
+    return found
+
+
+def _facts_of_run(run: OpenDirectory, log: RunLog) -> Entries:
+    """The run's files that belong to no cell. The log has those that cannot be read."""
+    found: dict[str, FileEntry] = {}
+
+    def report(sentence: str) -> None:
+        log.line(f"not backed up: {sentence}")
+
+    with translated(display(str(run))):
+        cells = find_cells(run).cells
+    for name in run_files(run, cells, report):
+        try:
+            found[name] = _fact(run, name)
+        except (OSError, HesiodError) as error:
+            report(f"{display(name)}: {error}")
     return found
 
 
