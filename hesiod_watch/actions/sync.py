@@ -36,6 +36,7 @@ from hesiod_watch.remote.backup.manifests import (
     withdraw_raw,
 )
 from hesiod_watch.remote.sequencer.copy_cell import CopyResult, copy_cell
+from hesiod_watch.remote.sequencer.copy_run_files import copy_run_files
 from hesiod_watch.remote.sequencer.listing import UpstreamRun, list_upstream
 from hesiod_watch.rules import completeness
 from hesiod_watch.rules.plan import comparison_due
@@ -98,9 +99,30 @@ def _sync(job: Job, upstream: UpstreamSettings, location: str, fence: Callable[[
             temporary = temporary and copied.outcome == "again"
         elif copied.verified:
             _record(job, cell, copied, fence)
+    _copy_run_files(job, upstream, run)
     if failures:
         message = f"{job.run_dir.name}: {'; '.join(failures)}"
         raise TemporaryError(message) if temporary else PermanentError(message)
+
+
+def _copy_run_files(job: Job, upstream: UpstreamSettings, run: UpstreamRun) -> None:
+    """Copy what belongs to no cell; no cell waits for it, so errors are only logged."""
+    any_cell = run.cells[0]
+    try:
+        problems = copy_run_files(
+            upstream,
+            run.location,
+            run.cells,
+            job.run,
+            landing=job.config.landing,
+            log=job.output / "sync.log",
+            stop=lambda: job.stop_flag(any_cell) not in ("", flags.aborted(any_cell.stem)),
+            nice=job.config.processing.nice,
+        )
+    except (TemporaryError, PermanentError, OSError) as error:
+        problems = [str(error)]
+    for problem in problems:
+        job.log().line(f"files of the run: {problem}")
 
 
 def _wanted(job: Job, run: UpstreamRun) -> list[CellId]:

@@ -64,6 +64,18 @@ The response is the time on that host, then for each entry two records: its attr
 name, and the target of a link.
 """
 
+RUN_FILES = framed(
+    r'printf "%s\0" "$(date +%s)"; find . -mindepth 1 -regextype posix-extended \( -name ".*" '
+    r'-o -type d \( -regex "[.]/(pipeline|rundata)" -o -name "*.pooled" '
+    r'-o -regex ".*/[^/]*/[0-9]{8}_[0-9]{3,6}_[^/]*" '
+    r'-o -regex "[.](/[^/]*)?/(fastq|fast5|pod5|bam)(_[a-z_]*)?" \) \) -prune '
+    r'-o -type f -printf "%y %s %T@ %C@ %P\0\0"'
+)
+"""Query for the files of the run `$1` that are neither in a cell nor among pooled data.
+
+The response is that of `FILES`, without directories and links.
+"""
+
 DEEPEST = 1000
 """Number of directories in each other in a cell: rsync 3.5 fails at 1,024."""
 LONGEST_NAME = 3072
