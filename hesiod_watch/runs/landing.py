@@ -55,6 +55,11 @@ class LandingLevel(Enum):
         """Whether events from inside such a directory are needed."""
         return self not in (LandingLevel.PIPELINE, LandingLevel.OTHER)
 
+    @property
+    def has_summaries(self) -> bool:
+        """Whether final_summaries in such a directory matter: a library may be a pooled one."""
+        return self in (LandingLevel.LIBRARY, LandingLevel.CELL)
+
 
 @dataclass(frozen=True)
 class LandingArea:

@@ -127,6 +127,25 @@ def test_an_acquisition_waits_for_its_own_files(site: Site) -> None:
     assert_processed(site, first, second, running)
 
 
+@pytest.mark.parametrize("watch", ["sweep_interval: 600s", "sweep_interval: 1s, engine: poll"])
+def test_the_service_notices_the_end_of_an_acquisition(site: Site, watch: str) -> None:
+    """The final_summary in a pooled directory is noticed by events, and by sweeps without them."""
+    site.configure(watch=watch)
+    first, second = pooled(site.landing), pooled(site.landing, SECOND)
+    first.write()
+    steps = second.steps()
+    for _ in range(second.step_count - 1):
+        next(steps)
+    with site.service():
+        site.eventually(lambda: f"{first.name}.done" in site.flags(RUN), "the first is done")
+        for _ in steps:
+            pass
+        site.eventually(lambda: f"{second.name}.done" in site.flags(RUN), "the second is done")
+        site.eventually((site.output / RUN / "report.html").exists, "there is a page")
+    site.run("poll")
+    assert_processed(site, first, second)
+
+
 def test_files_without_an_acquisition_are_reported(site: Site) -> None:
     """Data whose names tell no acquisition are reported by name, and the cells are processed."""
     cell = pooled(site.landing)

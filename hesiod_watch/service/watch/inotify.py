@@ -67,7 +67,7 @@ MASKS: dict[LandingLevel, Mask] = {
     LandingLevel.LANDING: _STRUCTURE,
     LandingLevel.BATCH: _mask(_STRUCTURE, In.IN_DONT_FOLLOW),
     LandingLevel.RUN: _mask(_STRUCTURE, In.IN_DONT_FOLLOW),
-    LandingLevel.LIBRARY: _mask(_STRUCTURE, In.IN_DONT_FOLLOW),
+    LandingLevel.LIBRARY: _mask(_STRUCTURE, In.IN_CLOSE_WRITE, In.IN_DONT_FOLLOW),
     LandingLevel.CELL: _mask(
         _SELF, In.IN_CREATE, In.IN_MOVED_TO, In.IN_CLOSE_WRITE, In.IN_DONT_FOLLOW
     ),
@@ -291,7 +291,7 @@ class InotifyEvents:
             return self._left(node, name)
         if event.mask & In.IN_ISDIR:
             return self._appeared(node, name)
-        if node.level is LandingLevel.CELL:
+        if node.level.has_summaries:
             node.names.add(name)
             return [] if event.is_create and _is_empty(node.path / name) else self._runs(node)
         return []
@@ -425,7 +425,7 @@ class InotifyEvents:
                     entry.name: entry.is_dir(follow_symlinks=False)
                     for entry in entries
                     if entry.is_dir(follow_symlinks=False)
-                    or (parent.level is LandingLevel.CELL and is_final_summary(entry.name))
+                    or (parent.level.has_summaries and is_final_summary(entry.name))
                 }
         except OSError:
             # Unreadable or just removed: sweeps and events will show which.

@@ -134,7 +134,7 @@ class Sweeper:
     def _visit(self, directory: _Directory, look: _Look) -> None:
         if self._stat(directory, look):
             self._list(directory, look)
-        elif directory.level is LandingLevel.CELL:
+        elif directory.level.has_summaries:
             self._look_at_summaries(directory, look)
         for child in tuple(directory.children.values()):
             self._visit(child, look)
@@ -198,7 +198,7 @@ class Sweeper:
         directory.readable = readable
 
     def _entries(self, directory: _Directory) -> Iterator[tuple[str, Stamp]]:
-        """Entries that count: flags in `pipeline/`, else directories, and summaries in a cell."""
+        """Entries that count: flags in `pipeline/`, else directories, and summaries of cells."""
         with os.scandir(directory.path) as entries:
             for entry in entries:
                 if directory.level is LandingLevel.PIPELINE:
@@ -207,7 +207,7 @@ class Sweeper:
                 elif entry.is_dir(follow_symlinks=False):
                     if self._landing.below(directory.level, entry.name) is not None:
                         yield entry.name, None
-                elif directory.level is LandingLevel.CELL and is_final_summary(entry.name):
+                elif directory.level.has_summaries and is_final_summary(entry.name):
                     yield entry.name, _stamp(directory.path / entry.name)
 
     def _follow(self, parent: _Directory, name: str) -> None:
