@@ -133,8 +133,14 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _top_parser() -> tuple[argparse.ArgumentParser, list[CommandParser]]:
-    """The parser of the general options, and a parser for each command that is not loaded yet."""
+def _top_parser(
+    words: Sequence[str] = (),
+) -> tuple[argparse.ArgumentParser, list[CommandParser]]:
+    """The parser of the general options, and a parser for each command that is not loaded yet.
+
+    With the `words` of a command line that begins with a command, or with --config and then a
+    command, it has only that one: most of the time would go into the others.
+    """
     parser = argparse.ArgumentParser(
         prog="hesiod-watch",
         description=DESCRIPTION,
@@ -156,7 +162,9 @@ def _top_parser() -> tuple[argparse.ArgumentParser, list[CommandParser]]:
         title="commands", metavar="COMMAND", required=True, parser_class=CommandParser
     )
     commands = []
-    for name, (_, help_line) in COMMANDS.items():
+    first = words[2:3] if words[:1] == ["--config"] else words[:1]
+    for name in first if first and first[0] in COMMANDS else COMMANDS:
+        _, help_line = COMMANDS[name]
         command = table.add_parser(
             name,
             help=help_line,
@@ -172,7 +180,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Raises nothing for a foreseen error."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        options = _top_parser()[0].parse_args(arguments)
+        options = _top_parser(arguments)[0].parse_args(arguments)
     except SystemExit as stop:  # argparse has printed help or the mistake
         return stop.code if isinstance(stop.code, int) else USAGE
     return _call(options)

@@ -76,6 +76,12 @@ def _environment() -> Environment:
     return environment
 
 
+def compile_templates() -> None:
+    """Compile every template now, so that forks of this process need not."""
+    for name in _environment().list_templates(extensions=["html"]):
+        _environment().get_template(name)
+
+
 def render(template: str, **values: object) -> str:
     """Render the page. The result can always be encoded as UTF-8."""
     return _environment().get_template(template).render(**values)

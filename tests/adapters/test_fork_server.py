@@ -268,3 +268,17 @@ def test_upgrade_starts_another_server(
             (tmp_path / "new").touch()
             (tmp_path / "new").replace(code)
     assert servers[0] == servers[1] != servers[2]
+
+
+def test_templates_are_compiled_before_the_first_fork() -> None:
+    """The fork server has compiled every template of the pages, so that no worker does."""
+    code = (
+        "from hesiod_watch.cli.fork_server import load_work; load_work();"
+        " from jinja2 import Environment; compiled = []; compile = Environment.compile;"
+        " Environment.compile = lambda *given: compiled.append(1) or compile(*given);"
+        " from hesiod_watch.report.page import compile_templates; compile_templates();"
+        " print(len(compiled))"
+    )
+    command = (sys.executable, "-c", code)
+    done = subprocess.run(command, capture_output=True, check=True, timeout=60)
+    assert done.stdout == b"0\n"
