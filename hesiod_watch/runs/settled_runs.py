@@ -5,8 +5,12 @@ modification time and the change time of the run, of `pipeline/` and of every li
 each new library, cell and flag, and each that was removed, renamed or replaced.
 
 It does not show data that come into a directory of a cell, a flag that is edited in place, or a
-change in the output area. So a share of the settled runs is looked at in each pass in any case
-(`due`), the run with the oldest look first, and a look counts for two days at most.
+change in the output area. So some settled runs are looked at in each pass in any case (`due`):
+those that changed last, where data are late most often, and a share of the others, the run with the
+oldest look first. A look counts for two days at most.
+
+The signatures of the runs that changed last are compared at every sweep, all others at every full
+one: a person who removes a flag to have a cell processed again does so soon after its end.
 
 The record in the output area saves a poll, or a service that starts, the looks at settled runs.
 Nothing else is decided from it. It counts only for the same configuration and program version; a
@@ -25,7 +29,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from heapq import nsmallest
+from heapq import nlargest, nsmallest
 from operator import itemgetter
 from pathlib import Path
 
@@ -48,6 +52,8 @@ STILL_SECONDS = 3.0
 """Seconds for which a run must be unchanged; the clocks of some file systems tick every 2 s."""
 LONGEST = 2 * 86400.0
 """Seconds for which a look at a settled run counts."""
+RECENT = 64
+"""Number of settled runs, those that changed last, whose signatures every sweep compares."""
 SHARE = 256
 """Part of the settled runs that is looked at in each pass: one of so many."""
 _LARGEST = 256 << 20  # bytes of the record that are read
@@ -71,6 +77,7 @@ class _SettledRun:
     listed: str  # digest of its listing on an upstream; "" without one
     summary: RunSummary
     quiet: bool  # no look is needed; False: it is finished, and needs a person or more looks
+    newest: float = 0.0  # of its signature
     moved: bool = False
 
 
@@ -88,6 +95,7 @@ class SettledRuns:
         self._trusted = mount.kind != "stacked"  # there, times show nothing
         self._runs: dict[str, _SettledRun] = {}
         self._changed = False
+        self._recent = 0.0  # runs that changed since then are compared at each sweep
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -110,8 +118,7 @@ class SettledRuns:
             status = self._status(run, libraries)
         except OSError:
             return None
-        newest = max(max(each.st_mtime, each.st_ctime) for each in status)
-        return Signature(_value(status), libraries, newest)
+        return Signature(_value(status), libraries, _newest(status))
 
     def note(
         self,
@@ -140,6 +147,7 @@ class SettledRuns:
             _digest(listed),
             summary,
             quiet and still,
+            signature.newest,
         )
         self._changed = True
 
@@ -151,14 +159,20 @@ class SettledRuns:
     def moved(self, *, full: bool) -> list[Path]:
         """Runs whose signature has moved since their last look.
 
-        Only with `full` are the quiet ones compared, too: they cost one stat of each directory.
+        Only with `full` are all quiet ones compared, which costs one stat of each directory;
+        otherwise only those that changed last.
         """
+        if full:
+            times = (settled.newest for settled in self._runs.values())
+            self._recent = min(nlargest(RECENT, times), default=0.0)
         found = []
         for run, settled in self._runs.items():
-            if full or not settled.quiet or settled.moved:
+            recent = settled.newest >= self._recent
+            if full or recent or not settled.quiet or settled.moved:
                 try:
-                    value = _value(self._status(run, settled.libraries))
-                    settled.moved = value != settled.value
+                    status = self._status(run, settled.libraries)
+                    settled.moved = _value(status) != settled.value
+                    settled.newest = _newest(status)
                 except OSError:
                     settled.moved = True
                 if settled.moved:
@@ -175,10 +189,10 @@ class SettledRuns:
     def due(
         self, runs: Iterable[str], now: float, *, least: int, rest: float = 0.0
     ) -> Iterator[str]:
-        """Those of these runs that need a look, and a share of the others.
+        """Those of these runs that need a look, the last changed ones, and a share of the others.
 
-        The share is of `least` runs at least, without those looked at within the last `rest`
-        seconds.
+        `least` is the number of the last changed ones, and of the share at least. Runs that were
+        looked at within the last `rest` seconds are left out.
         """
         quiet = []
         for run in runs:
@@ -186,9 +200,11 @@ class SettledRuns:
             if settled is None or not _counts(settled, now):
                 yield run
             elif settled.looked <= now - rest:
-                quiet.append((settled.looked, run))
+                quiet.append((settled.looked, settled.newest, run))
         share = max(least, len(self._runs) // SHARE)
-        yield from map(itemgetter(1), nsmallest(share, quiet))
+        in_turn = [run for _, _, run in nsmallest(share, quiet)]
+        latest = [run for _, _, run in nlargest(least, quiet, key=itemgetter(1))]
+        yield from dict.fromkeys([*latest, *in_turn])
 
     def summaries(self) -> dict[Path, RunSummary]:
         """Return the summaries, for the pages, of the runs that need no look."""
@@ -255,6 +271,10 @@ def _counts(settled: _SettledRun, now: float) -> bool:
 def _value(status: Iterable[os.stat_result]) -> int:
     """Hash of the times and inodes: hashes of numbers are the same in every process."""
     return hash(tuple((each.st_ino, each.st_mtime_ns, each.st_ctime_ns) for each in status))
+
+
+def _newest(status: Iterable[os.stat_result]) -> float:
+    return max(max(each.st_mtime, each.st_ctime) for each in status)
 
 
 def _digest(listed: ListedRun | None) -> str:

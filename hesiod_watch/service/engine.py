@@ -61,9 +61,10 @@ The end of another process's worker causes no event.
 """
 LOOKS_IN_SERVICE = 256
 LOOKS_IN_POLL = 4
-"""Least number of settled runs that one pass looks at although their directories are unchanged.
+"""Number of settled runs that one pass looks at although their directories are unchanged.
 
-These looks find what the directories do not show, such as data that came into an old cell.
+So many of those that changed last, and at least so many of the others in turn. These looks find
+what the directories do not show, such as data that came into an old cell.
 """
 
 

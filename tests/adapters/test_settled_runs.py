@@ -13,7 +13,7 @@ from hesiod_watch.config import Config
 from hesiod_watch.core.model import CellId, ListedRun
 from hesiod_watch.core.watch_state import RunSummary
 from hesiod_watch.runs.landing import LandingArea
-from hesiod_watch.runs.settled_runs import LONGEST, RECORD, SettledRuns
+from hesiod_watch.runs.settled_runs import LONGEST, RECENT, RECORD, SettledRuns
 
 CELL = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
 SUMMARY = RunSummary("run_a", "complete", cells={"processed": 1}, reads=7)
@@ -77,17 +77,36 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_each_change_is_seen(config: Config, change: str) -> None:
-    """A full comparison reports each change of a run's upper directories, and no other run."""
+    """A comparison reports each change of a run's upper directories, and no other run."""
     run, other = add(config), add(config, "run_b")
     runs, now = make(config), time.time() + LATER
     note(runs, run, now)
     note(runs, other, now)
     assert runs.moved(full=True) == []
     CHANGES[change](run)
-    assert runs.moved(full=False) == []
+    assert runs.moved(full=False) == [run]
     assert runs.moved(full=True) == [run]
     assert not runs.is_quiet(run, now)
     assert runs.is_quiet(other, now)
+
+
+def test_sweeps_compare_what_changed_last(config: Config) -> None:
+    """A sweep compares the settled runs that changed last; a full one compares all of them."""
+    runs, now = make(config), time.time() + LATER
+    old, tick = add(config, "old"), config.output / "tick"
+    note(runs, old, now)
+    oldest = runs.signature(old)
+    tick.touch()
+    while oldest and tick.stat().st_ctime <= oldest.newest:  # the file system's clock
+        tick.touch()
+    for number in range(RECENT):
+        note(runs, add(config, f"recent_{number}"), now)
+    assert runs.moved(full=True) == []
+    recent = config.landing / "recent_7"
+    for run in (old, recent):
+        (run / "pipeline" / f"{CELL}.done").unlink()
+    assert runs.moved(full=False) == [recent]
+    assert runs.moved(full=True) == [old, recent]
 
 
 def test_a_change_within_one_tick_is_not_missed(config: Config) -> None:
@@ -119,8 +138,10 @@ def test_each_run_has_its_turn(config: Config) -> None:
     for number, name in enumerate(names[:4]):
         note(runs, Path(name), now + number)
     assert list(runs.due(names, now + 9, least=0)) == names[4:]
-    assert list(runs.due(names, now + 9, least=2)) == [names[4], *names[:2]]
-    assert list(runs.due(names, now + 9, least=9, rest=8)) == [names[4], *names[:2]]
+    (Path(names[3]) / "pipeline" / "new").touch()
+    note(runs, Path(names[3]), now + 3)
+    assert list(runs.due(names, now + 9, least=1)) == [names[4], names[3], names[0]]
+    assert set(runs.due(names, now + 9, least=9, rest=8)) == {names[4], *names[:2]}
 
 
 def test_a_listing_of_an_upstream_that_changed_is_seen(config: Config) -> None:

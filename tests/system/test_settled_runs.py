@@ -16,7 +16,7 @@ pytestmark = pytest.mark.system
 ROOT = Path(__file__).parents[2]
 LIBRARY = "sample_A"
 CELL = "20261122_2210_1A_PAW{0:05}_{0:08x}"
-RUNS = [f"20261122_TEST_run{number}" for number in range(8)]
+RUNS = [f"20261122_TEST_run{number}" for number in range(12)]
 READ = "@r\nACGT\n+\n5555\n"
 
 
@@ -42,7 +42,7 @@ def looks_of_a_poll(site: Site, *, check: int = 0) -> set[str]:
 
 @pytest.fixture
 def settled_site(site: Site) -> Site:
-    """A site of eight settled runs, whose polls know that."""
+    """A site of twelve settled runs, whose polls know that."""
     site.configure(processing="executor: inline, ingest: false")
     for number, run in enumerate(RUNS):
         write_cell(site, run, number)
@@ -52,12 +52,26 @@ def settled_site(site: Site) -> Site:
 
 
 def test_a_poll_leaves_settled_runs_alone(settled_site: Site) -> None:
-    """A poll looks at half of eight settled runs, the next one at the other half."""
+    """A poll looks at four of the settled runs, and at the four that changed last."""
     site = settled_site
-    site.eventually(lambda: len(looks_of_a_poll(site)) == 4, "all are known as settled")
+    site.eventually(lambda: len(looks_of_a_poll(site)) == 8, "all are known as settled")
     first, second = looks_of_a_poll(site), looks_of_a_poll(site)
     assert first | second == set(RUNS)
-    assert len(first) == len(second) == 4
+    assert len(first) == len(second) == 8
+    assert len(first & second) == 4
+
+
+def test_the_service_notices_a_retry_at_the_next_sweep(settled_site: Site) -> None:
+    """A flag that a person removes from a settled run counts at the next sweep, full or not."""
+    site = settled_site
+    site.configure(
+        watch="engine: poll, sweep_interval: 0.5, full_sweep_interval: 1h",
+        processing="executor: inline, ingest: false",
+    )
+    with site.service():
+        done = site.landing / RUNS[3] / "pipeline" / f"{CELL.format(3)}.done"
+        done.unlink()
+        site.eventually(done.exists, "the cell is processed once more")
 
 
 @pytest.mark.parametrize("what", ["cell", "library", "flag", "renamed", "configuration"])
