@@ -26,6 +26,11 @@ FASTQ_SUFFIX = ".fastq.gz"
 BAM_SUFFIX = ".bam"
 INDEX_SUFFIXES = (".bai", ".csi")
 """Endings that follow the name of an output of BAM in the name of its index."""
+PARTS = ("pass", "fail", "skip")
+"""How MinKNOW judged the reads of an output."""
+DUPLEX = "_duplex"
+"""Ending of the part of reads that were made of the two strands of a molecule."""
+DUPLEX_PARTS = tuple(part + DUPLEX for part in PARTS)
 FILE_NAME_MAX_BYTES = 255
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@=, -]*")
@@ -262,7 +267,7 @@ def is_output_file_name(name: str, run: str, cell: CellId) -> bool:
     """
     common = output_file_name(run, cell, None, "pass").removesuffix("pass.fastq.gz")
     suffixes = (FASTQ_SUFFIX, BAM_SUFFIX, *(BAM_SUFFIX + index for index in INDEX_SUFFIXES))
-    endings = tuple(part + suffix for part in ("pass", "fail", "skip") for suffix in suffixes)
+    endings = tuple(part + suffix for part in (*PARTS, *DUPLEX_PARTS) for suffix in suffixes)
     return name.startswith(common) and name.endswith(endings)
 
 
@@ -278,7 +283,8 @@ def output_file_name(
 
     The form is `{run}_{library}_{flow_cell_id}_{8 hex}[.suffix][_{barcode}]_{part}.fastq.gz`, the
     output directory `{library}/{cell}`; `suffix` may be another one. `barcode` is the name of the
-    barcode's directory (often an alias chosen by a person), or None. `part` is pass, fail or skip.
+    barcode's directory (often an alias chosen by a person), or None. `part` is pass, fail or skip,
+    for duplex reads `pass_duplex` and so on.
 
     Blanks of run and library stay. A barcode's characters outside `[A-Za-z0-9._-]` are
     percent-encoded, also `%` itself. So different barcodes of a cell get different names, and no
@@ -292,7 +298,7 @@ def output_file_name(
         raise PermanentError(
             f"run {display(run)}, cell {display(str(cell))}: {problem}; no output is made for it"
         )
-    if part not in ("pass", "fail", "skip"):
+    if part not in PARTS and part not in DUPLEX_PARTS:
         raise PermanentError(
             f"run {run}, cell {cell}: there are no outputs for {display(part)!r} reads"
         )

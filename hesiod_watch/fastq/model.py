@@ -24,7 +24,7 @@ class Output:
 
     name: str
     barcode: str | None  # None: the cell is not barcoded
-    part: str  # pass, fail or skip
+    part: str  # pass, fail or skip; with `_duplex` for duplex reads
     sources: tuple[FileEntry, ...]
 
     @property

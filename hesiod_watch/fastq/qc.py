@@ -28,14 +28,13 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from hesiod_watch.core.naming import DUPLEX_PARTS, PARTS
 from hesiod_watch.fastq.statistics import (
     YIELD_SECONDS,
     BamCounts,
     LengthDistribution,
     ReadStatistics,
 )
-
-PARTS = ("pass", "fail", "skip")
 
 MEANINGS: Final = {
     "qs": "arithmetic mean over reads of the basecaller's own mean Q, from the tag qs:f of each"
@@ -60,12 +59,14 @@ def qc_groups(written: Iterable[tuple[str | None, str, ReadStatistics]]) -> dict
     """The keys "mean_q", "total", "pass", "fail", "skip" and "barcodes" of `qc.json`.
 
     `written` contains barcode (None: not barcoded), part and statistics of each output of one cell.
-    The value of a part without outputs is None. Reads that a barcode's part has both as FASTQ and
-    as BAM count once. Raises ValueError for a part that is not in `PARTS`.
+    The value of a part without outputs is None. Parts of duplex reads have keys only if there are
+    outputs of them. Their molecules are in the other parts, too, so the total is without them,
+    unless the cell has nothing else. Reads that a barcode's part has both as FASTQ and as BAM count
+    once. Raises ValueError for an unknown part.
     """
     given: dict[str | None, dict[str, list[ReadStatistics]]] = {}
     for barcode, part, statistics in written:
-        if part not in PARTS:
+        if part not in PARTS and part not in DUPLEX_PARTS:
             raise ValueError(f"unknown part {part!r}")
         given.setdefault(barcode, {}).setdefault(part, []).append(statistics)
     by_barcode = {
@@ -74,20 +75,24 @@ def qc_groups(written: Iterable[tuple[str | None, str, ReadStatistics]]) -> dict
     }
     by_part = {
         part: _merged([parts[part] for parts in by_barcode.values() if part in parts])
-        for part in PARTS
+        for part in (*PARTS, *DUPLEX_PARTS)
         if any(part in parts for parts in by_barcode.values())
     }
-    total = _merged(by_part.values())
+    counted = PARTS if any(part in by_part for part in PARTS) else DUPLEX_PARTS
+    total = _of_parts(counted, by_part)
     bare_rule = "skip60" if dorado_era(total) else "whole"
 
     def groups(whole: ReadStatistics, parts: Mapping[str, ReadStatistics]) -> dict[str, Any]:
         found: dict[str, Any] = {"total": group(whole, bare_rule)}
         for part in PARTS:
             found[part] = group(parts[part], bare_rule) if part in parts else None
+        for part in DUPLEX_PARTS:
+            if part in parts:
+                found[part] = group(parts[part], bare_rule)
         return found
 
     barcodes = [
-        {"barcode": name, **groups(_merged(parts.values()), parts)}
+        {"barcode": name, **groups(_of_parts(counted, parts), parts)}
         for name, parts in by_barcode.items()
     ]
     barcodes.sort(key=lambda entry: (-entry["total"]["bases"], entry["barcode"] or ""))
@@ -198,6 +203,10 @@ def _merged(several: Collection[ReadStatistics]) -> ReadStatistics:
     for statistics in several:
         merged.merge(statistics)
     return merged
+
+
+def _of_parts(counted: Iterable[str], parts: Mapping[str, ReadStatistics]) -> ReadStatistics:
+    return _merged([parts[part] for part in counted if part in parts])
 
 
 def _of_both_formats(several: Collection[ReadStatistics]) -> ReadStatistics:

@@ -12,11 +12,11 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from hesiod_watch.core.naming import DUPLEX, PARTS
 from hesiod_watch.core.sample_sheet import UNPLACED, SheetRow
 from hesiod_watch.core.text import number_of
 from hesiod_watch.report import formatting
 from hesiod_watch.report.document import (
-    PARTS,
     BarcodeReads,
     QcDocument,
     ReadGroup,
@@ -243,6 +243,11 @@ def facts(cell: QcDocument) -> tuple[tuple[str, Markup], ...]:
     if cell.models:
         label = "Basecalling model" if len(cell.models) == 1 else "Basecalling models"
         found.append((label, Markup("<br>").join(formatting.name(model) for model in cell.models)))
+    if cell.duplex and cell.parts:
+        reads = sum(group.reads for group in cell.duplex.values())
+        bases = sum(group.bases for group in cell.duplex.values())
+        amount = f"{formatting.reads_text(reads)}, {formatting.bases_text(bases)}"
+        found.append(("Duplex reads, not in the totals", escape(amount)))
     found += _bam_facts(cell.total.bam)
     if q := cell.fact("min_q"):
         found.append(("Reads pass from", escape(f"Q{q}")))
@@ -303,6 +308,10 @@ def detail_columns(cell: QcDocument) -> tuple[tuple[str, ReadGroup], ...]:
     return (
         *((words[part], cell.parts[part]) for part in PARTS if part in cell.parts),
         ("All", cell.total),
+        *(
+            (f"{words[part.removesuffix(DUPLEX)]} duplex", cell.duplex[part])
+            for part in cell.duplex
+        ),
     )
 
 

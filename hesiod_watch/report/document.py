@@ -8,17 +8,16 @@ types of the caller).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 from hesiod_watch.core.minknow_checksums import KEY, MinknowChecksums
+from hesiod_watch.core.naming import DUPLEX_PARTS, PARTS
 from hesiod_watch.core.sample_sheet import UNPLACED, SheetRow
 from hesiod_watch.report.formatting import between, parse_moment
-
-PARTS = ("pass", "fail", "skip")
 
 TINY = 0.0001
 """Smallest share of the bases of a used barcode. Reads of a barcode below it are mostly wrong
@@ -247,6 +246,11 @@ class QcDocument:
         """Pass, fail and skip, as far as the instrument split the reads."""
         return parts_of(self.raw)
 
+    @cached_property
+    def duplex(self) -> Mapping[str, ReadGroup]:
+        """Duplex reads by part. They are not in the total, unless there are no other reads."""
+        return parts_of(self.raw, DUPLEX_PARTS)
+
     @property
     def passed(self) -> ReadGroup:
         return headline(self.total, self.parts)
@@ -358,10 +362,10 @@ class QcDocument:
         return self.fact("basecalling_enabled") == "0"
 
 
-def parts_of(raw: Mapping[str, Any]) -> Mapping[str, ReadGroup]:
-    """The groups under "pass", "fail" and "skip" that exist."""
+def parts_of(raw: Mapping[str, Any], parts: Sequence[str] = PARTS) -> Mapping[str, ReadGroup]:
+    """The groups under "pass", "fail" and "skip" that exist, or under other keys."""
     return {
-        part: ReadGroup(mapping(raw[part])) for part in PARTS if isinstance(raw.get(part), Mapping)
+        part: ReadGroup(mapping(raw[part])) for part in parts if isinstance(raw.get(part), Mapping)
     }
 
 

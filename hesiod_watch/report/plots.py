@@ -11,11 +11,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from hesiod_watch.core.naming import natural_key
+from hesiod_watch.core.naming import PARTS, natural_key
 from hesiod_watch.core.sample_sheet import UNPLACED
 from hesiod_watch.core.text import number_of
 from hesiod_watch.report.document import (
-    PARTS,
     BarcodeReads,
     HistogramBin,
     QcDocument,

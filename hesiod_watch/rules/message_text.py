@@ -339,6 +339,10 @@ def _numbers(cell: Cell) -> str:
         f"N50:     {_bases(_number(cell, 'n50'))}",
         f"Mean Q:  {_quality(cell)}",
     ]
+    if duplex := _number(cell, "duplex_part_reads"):
+        words = number_of(duplex, "read", form=",")
+        amount = _bases(_number(cell, "duplex_part_bases"))
+        lines.append(f"Duplex:  {words}, {amount}; not in the numbers above")
     if bam := _number(cell, "bam_reads"):
         counts = (
             f"{word} {_number(cell, key):,} ({_number(cell, key) / bam:.1%})"

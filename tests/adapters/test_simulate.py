@@ -89,10 +89,20 @@ def test_a_written_cell_is_complete_and_holds_what_was_expected(
         ({"pod5": False}, {"fastq": 12}),
         ({"fail_fraction": 0}, {"fastq": 6, "pod5": 2}),
         ({"fail_fraction": 1}, {"fastq": 6, "pod5": 2}),
+        ({"duplex": True}, {"fastq": 18, "pod5": 2}),
         ({"files_per_barcode": 0}, {}),
         ({"reads_per_file": 0}, {"pod5": 2}),
     ],
-    ids=["era 2024", "era 2021", "no pod5", "none failed", "all failed", "no files", "no reads"],
+    ids=[
+        "era 2024",
+        "era 2021",
+        "no pod5",
+        "none failed",
+        "all failed",
+        "duplex",
+        "no files",
+        "no reads",
+    ],
 )
 def test_number_of_files(tmp_path: Path, options: dict[str, Any], kinds: dict[str, int]) -> None:
     """Each batch of each barcode gives one file of passed and one of failed reads, if any."""

@@ -292,3 +292,16 @@ def test_a_wrong_clock_gives_no_yield() -> None:
     )
     assert group(statistics, "whole")["yield"]["start"] is None
     assert datetime.fromtimestamp((statistics.first_start or 0) / 1e6, UTC).year == 1970
+
+
+def test_duplex_reads_are_apart() -> None:
+    """The totals are without duplex reads, which have numbers of their own."""
+    simplex, failed, duplex = reads_of(100, 200), reads_of(50), reads_of(300)
+    qc = qc_groups([("b", "pass", simplex), ("b", "fail", failed), ("b", "pass_duplex", duplex)])
+    for groups in (qc, qc["barcodes"][0]):
+        assert [groups[key]["reads"] for key in ("total", "pass", "fail")] == [3, 2, 1]
+        assert groups["pass_duplex"]["bases"] == 300
+        assert "fail_duplex" not in groups
+    only = qc_groups([(None, "pass_duplex", duplex)])
+    assert only["total"] == only["pass_duplex"]
+    assert only["pass"] is None

@@ -65,6 +65,15 @@ def test_cell_with_bam() -> None:
     ) in text("cell-done", done(results={**RESULTS, **counts}))
 
 
+def test_cell_with_duplex_reads() -> None:
+    """Duplex reads have a line of their own, and the other numbers are without them."""
+    message = text(
+        "cell-done", done(results={**RESULTS, "duplex_part_reads": 1, "duplex_part_bases": 2_500})
+    )
+    assert "Duplex:  1 read, 2.50 kb; not in the numbers above\n" in message
+    assert "passed 1,000,000 (81.0% of the reads)" in message
+
+
 def test_a_cell_without_reads() -> None:
     """The messages say why there are no reads, and have no table of zeros."""
     why = "basecalling was off, and it has raw data only (3 POD5 files)"

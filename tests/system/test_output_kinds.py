@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import shutil
 from typing import Any
 
 import pytest
@@ -81,6 +82,41 @@ def test_fastq_named_fq(site: Site) -> None:
     qc, _ = processed(site)
     assert qc["completeness"]["verdict"] == "proven"
     assert qc["total"]["reads"] == sum(amount.reads for amount in cell.expected.values())
+
+
+def test_duplex_reads_are_a_part_of_their_own(site: Site) -> None:
+    """They have their own outputs and numbers; the totals are those of the simplex reads."""
+    cell = simulated(site, duplex=True, era="2026", bam="unaligned")
+    cell.write()
+    qc, page = processed(site)
+    expected = {part: cell.expected["barcode01", part] for part in ("pass", "fail", "pass_duplex")}
+    assert qc["total"]["reads"] == expected["pass"].reads + expected["fail"].reads
+    assert {part: qc[part]["reads"] for part in expected} == {
+        part: amount.reads for part, amount in expected.items()
+    }
+    outputs = {(each["part"], each["file"].rpartition("_pass")[2]) for each in qc["outputs"]}
+    assert {("pass_duplex", "_duplex.fastq.gz"), ("pass_duplex", "_duplex.bam")} <= outputs
+    assert len(qc["outputs"]) == 6
+    assert "Passed duplex" in page
+    message = messages(site)
+    assert f"Duplex:  {expected['pass_duplex'].reads} reads" in message
+    assert "every file agrees" in site.run("verify", RUN).stdout
+
+
+def test_duplex_reads_only(site: Site) -> None:
+    """Without other reads the totals are those of the duplex reads."""
+    cell = simulated(site, duplex=True, reads_per_file=40)
+    cell.write()
+    duplex = cell.expected["barcode01", "pass_duplex"]
+    for name in ("fastq_pass", "fastq_fail"):
+        shutil.rmtree(cell.path / name)
+    (summary,) = cell.path.glob("final_summary*.txt")
+    text = summary.read_text()
+    summary.write_text(text.replace("fastq_files_in_final_dest=6", "fastq_files_in_final_dest=2"))
+    qc, _ = processed(site)
+    assert qc["total"]["reads"] == qc["pass_duplex"]["reads"] == duplex.reads
+    assert f"passed {duplex.reads} (100.0% of the reads), failed 0" in messages(site)
+    assert "Duplex:" not in messages(site)
 
 
 @pytest.mark.parametrize(

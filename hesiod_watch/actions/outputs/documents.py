@@ -120,6 +120,7 @@ def qc_document(
                 for name, why in removed.items()
             ),
             *notes,
+            *_duplex(groups),
             *(_differences(groups) if state == "complete" else ()),
             *(
                 sheet.notes(reads, TINY)
@@ -128,6 +129,26 @@ def qc_document(
             ),
         ],
     }
+
+
+def has_simplex(qc: Mapping[str, Any]) -> bool:
+    """Whether a cell has other reads than duplex ones; then the totals are theirs alone."""
+    return any(qc[part] for part in naming.PARTS)
+
+
+def passed_group(qc: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Numbers of the passed reads in the totals; empty if there are none."""
+    return qc.get("pass" if has_simplex(qc) else f"pass{naming.DUPLEX}") or {}
+
+
+def _duplex(groups: Sequence[Group]) -> Iterator[str]:
+    """Sentence about duplex reads beside other reads."""
+    parts = {part for _, part, _ in groups}
+    if parts.intersection(naming.PARTS) and parts.intersection(naming.DUPLEX_PARTS):
+        yield (
+            "duplex reads have outputs and numbers of their own; the totals do not include them,"
+            " because they include both strands of each"
+        )
 
 
 def _differences(groups: Sequence[Group]) -> Iterator[str]:
@@ -203,8 +224,8 @@ def cell_info(qc: Mapping[str, Any]) -> dict[str, Any]:
         "RunHours": facts.get("run_hours"),
         "Reads": qc["total"]["reads"],
         "Bases": qc["total"]["bases"],
-        "PassedReads": (qc["pass"] or {}).get("reads", 0),
-        "PassedBases": (qc["pass"] or {}).get("bases", 0),
+        "PassedReads": passed_group(qc).get("reads", 0),
+        "PassedBases": passed_group(qc).get("bases", 0),
         "N50": qc["total"]["n50"],
         "MeanQ": qc["total"]["mean_q"],
         "Completeness": qc["completeness"]["why"],

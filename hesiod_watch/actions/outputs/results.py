@@ -17,14 +17,16 @@ import yaml
 from hesiod_watch.actions import Job
 from hesiod_watch.actions.outputs.documents import (
     cell_info,
+    has_simplex,
     json_text,
     manifest_text,
+    passed_group,
     qc_document,
 )
 from hesiod_watch.core.cell_contents import CellContents, Completeness
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.minknow_checksums import LONGEST, MinknowChecksums
-from hesiod_watch.core.naming import holds_reads
+from hesiod_watch.core.naming import DUPLEX_PARTS, holds_reads
 from hesiod_watch.core.ownership import Owner
 from hesiod_watch.core.results import DoneRecord
 from hesiod_watch.core.system_errors import translated
@@ -176,11 +178,11 @@ class CellResults:
             )
             sync_directory(descriptor)
         total = qc["total"]
-        passed = qc["pass"]
+        passed = passed_group(qc)
         headline = {key: total[key] for key in ("reads", "bases", "n50", "mean_q")}
         headline |= {
-            "passed_reads": passed["reads"] if passed else 0,
-            "passed_bases": passed["bases"] if passed else 0,
+            "passed_reads": passed.get("reads", 0),
+            "passed_bases": passed.get("bases", 0),
         }
         if bam := total.get("bam"):
             headline |= {
@@ -188,6 +190,12 @@ class CellResults:
                 "aligned_reads": bam["aligned"],
                 "duplex_reads": bam["duplex"],
                 "modified_reads": bam["modified"],
+            }
+        duplex = [qc[part] for part in DUPLEX_PARTS if part in qc]
+        if duplex and has_simplex(qc):
+            headline |= {
+                f"duplex_part_{key}": sum(group[key] for group in duplex)
+                for key in ("reads", "bases")
             }
         if removed:
             headline["removed_files"] = len(removed)

@@ -20,7 +20,7 @@ from hesiod_watch.cli.simulator.reads import ReadBatch, make_batch
 from hesiod_watch.core.cell_contents import DataKind
 from hesiod_watch.core.errors import UsageError
 from hesiod_watch.core.model import CellName
-from hesiod_watch.core.naming import display, parse_cell
+from hesiod_watch.core.naming import DUPLEX, display, parse_cell
 from hesiod_watch.core.pooled import acquisition_in
 
 Arrival = Literal["rename", "write", "link"]
@@ -63,6 +63,7 @@ class SimulatedCell:
     gz: bool = False
     fastq: bool = True  # write FASTQ
     bam: BamForm | None = None  # write BAM, too
+    duplex: bool = False  # write duplex reads, too, one for ten passed ones
     pod5: bool = True  # write raw data: tiny pod5 files, or fast5 in the older eras
     seed: int = 0
     arrival: Arrival = "rename"
@@ -129,11 +130,8 @@ class SimulatedCell:
     def step_count(self) -> int:
         """Number of files that `steps` writes."""
         failed = self._failed_reads
-        parts = (
-            len(self.barcodes or (None,))
-            * self.files_per_barcode
-            * ((failed > 0) + (failed < self.reads_per_file))
-        )
+        each = len(self.barcodes or (None,)) * self.files_per_barcode
+        parts = each * ((failed > 0) + (failed < self.reads_per_file))
         per_part = self.fastq + bool(self.bam) + (self.bam == "aligned")
         raw = (
             0
@@ -142,11 +140,16 @@ class SimulatedCell:
             if ERAS[self.era].raw is DataKind.POD5
             else parts
         )
-        return parts * per_part + raw + 4 + self.output_hash
+        reads = (parts + each * (self._duplex_reads > 0)) * per_part
+        return reads + raw + 4 + self.output_hash
 
     @property
     def _failed_reads(self) -> int:
         return round(self.reads_per_file * self.fail_fraction)
+
+    @property
+    def _duplex_reads(self) -> int:
+        return (self.reads_per_file - self._failed_reads) // 10 if self.duplex else 0
 
     def write(self) -> Path:
         """Write the whole cell without pauses; returns its directory."""
@@ -206,10 +209,11 @@ class SimulatedCell:
             for part, count in (
                 ("pass", self.reads_per_file - self._failed_reads),
                 ("fail", self._failed_reads),
+                ("pass_duplex", self._duplex_reads),
             ):
                 if not count:
                     continue
-                stem = self.acquisition.stem(part, barcode, batch)
+                stem = self.acquisition.stem(part.removesuffix(DUPLEX), barcode, batch)
                 where = Path(f"fastq_{part}", barcode or "")
                 name = f"{stem}.fastq.gz" if self.gz else f"{stem}.fastq"
                 made, rows = self._reads(name, part, barcode, batch, count)
@@ -218,7 +222,7 @@ class SimulatedCell:
                     yield DataKind.FASTQ, self._arrive(where / name, content, queue), rows
                 if self.bam:
                     yield from self._bam(stem, part, barcode, (made, rows), queue)
-                if self.pod5 and raw is DataKind.FAST5:
+                if self.pod5 and raw is DataKind.FAST5 and part != "pass_duplex":
                     where = Path(f"fast5_{part}", barcode or "", f"{stem}.fast5")
                     yield raw, self._arrive(where, _RAW_CONTENT[raw], queue), []
         if self.pod5 and raw is DataKind.POD5:
@@ -266,7 +270,7 @@ class SimulatedCell:
         made = make_batch(
             self._generator(f"{barcode} {part} {batch}"),
             count,
-            passing=part == "pass",
+            passing=part != "fail",
             mean_length=self.mean_length,
             first_number=batch * count,
             hours=(batch * BATCH_HOURS, (batch + 1) * BATCH_HOURS),
@@ -276,6 +280,7 @@ class SimulatedCell:
         amount = self.expected.setdefault((barcode, part), ReadAmount())
         amount.reads += len(made.reads)
         amount.bases += sum(read.length for read in made.reads)
+        part = part.removesuffix(DUPLEX)
         rows = [self.acquisition.summary_row(read, name, part, barcode) for read in made.reads]
         return made, rows
 

@@ -91,6 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FORM",
         help="write each read as BAM, too: unaligned or aligned",
     )
+    add("--duplex", action="store_true", help="write duplex reads, too, one for ten passed ones")
     add("--no-fastq", action="store_true", help="with --bam: write no FASTQ")
     add(
         "--pooled",
@@ -169,6 +170,7 @@ def _cells(args: argparse.Namespace) -> Iterator[SimulatedCell]:
                 gz=args.gz,
                 fastq=not args.no_fastq,
                 bam=args.bam,
+                duplex=args.duplex,
                 seed=args.seed,
                 pooled=args.pooled,
                 output_hash=args.output_hash,

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from hesiod_watch.core.cell_contents import DataKind
 from hesiod_watch.core.file_entry import FileEntry
+from hesiod_watch.core.naming import DUPLEX
 from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.runs.minknow.unknown_data import UnknownData
 
@@ -23,11 +24,9 @@ ALL_KINDS = frozenset(DataKind)
 READS = frozenset({DataKind.FASTQ, DataKind.BAM})
 """Kinds of files from which outputs are made."""
 
-# `_duplex` reads have a directory beside `_pass`. Other names (basecalling/, dorado/) are not
-# MinKNOW's output.
-_DATA_DIRECTORY = re.compile(
-    r"(fastq|fast5|pod5|bam)(?:_(pass|fail|skip))?(?:_(?:duplex|simplex))?"
-)
+# Duplex reads have a directory `_pass_duplex` beside `_pass`. Other names (basecalling/, dorado/)
+# are not MinKNOW's output.
+_DATA_DIRECTORY = re.compile(r"(fastq|fast5|pod5|bam)(?:_(pass|fail|skip))?(?:_(duplex|simplex))?")
 # Undivided directories (pod5/, fast5/) are not split by barcode. fast5/guppy_out is made by people
 # who call bases again.
 _PLAIN_BARCODE = re.compile(r"barcode[0-9]+[a-z]?|unclassified|mixed")
@@ -68,7 +67,8 @@ def kind_of(name: str) -> DataKind | None:
 class DataFile:
     """One data file, named relative to the cell.
 
-    `part` is pass, fail or skip; "none" for raw data that MinKNOW did not divide.
+    `part` is pass, fail or skip, for duplex reads `pass_duplex` and so on; "none" for raw data that
+    MinKNOW did not divide.
     """
 
     kind: DataKind
@@ -117,6 +117,8 @@ def data_directories(
         # Reads that MinKNOW did not divide have not failed its filter, and each output belongs
         # to pass, fail or skip.
         part = match[2] or ("pass" if kind in READS else "none")
+        if match[3] == "duplex" and kind in READS:
+            part += DUPLEX
         opened = cell_dir.open(entry.name)
         found.append(DataDirectory(kind, part, match[2] is not None, opened))
     return sorted(found, key=lambda directory: directory.name)
