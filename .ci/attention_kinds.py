@@ -38,6 +38,7 @@ def table() -> Iterator[str]:
 def _step(step: Step) -> str:
     words = re.sub(r"\{(\w+)\}", lambda found: found[1].replace("_", " ").upper(), step.words)
     command = re.sub(r"\{(\w+)\}", lambda found: found[1].upper(), step.command)
+    command = command.replace("{{", "{").replace("}}", "}")
     return f"{words}: `{command}`" if command else words
 
 

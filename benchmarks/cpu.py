@@ -114,7 +114,7 @@ def site(root: Path) -> Path:
     (root / "output").mkdir()
     config = root / "hesiod-watch.yaml"
     config.write_text(
-        f"landing: {root}/landing\noutput: {root}/output\n"
+        f"landing: {root}/landing\noutput: {root}/output\ntake_up: {{since: always}}\n"
         "processing: {executor: inline, processes: 1, ingest: false}\n"
     )
     return config

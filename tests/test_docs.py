@@ -92,7 +92,8 @@ def test_documented_defaults() -> None:
         outer, _, inner = code(key)[0].rpartition(".")
         value = yaml.safe_load(code(default)[0])
         (lines.setdefault(outer, {}) if outer else lines)[inner] = value
-    lines["upstreams"] = {"local": {"location": "LOCAL", **lines.pop("local")}}
+    local = {**lines.pop("local"), "take_up": lines.pop("local.take_up")}
+    lines["upstreams"] = {"local": {"location": "LOCAL", **local}}
     lines["types"] = {"internal": {"runs": ".*", **lines.pop("internal")}}
     backup = {"location": "/c"}  # there is no backup by default
     lines["backups"] = {"second": {**backup, **lines.pop("backups.NAME")}}

@@ -68,6 +68,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "perform",
         "read the results of processed cells again and compare them with their manifest",
     ),
+    "take-up": ("take_up", "take up runs that are older than the configuration wants"),
     "abort": ("decide", "ignore a run or a cell from now on"),
     "retry": ("decide", "clear a failure and try again"),
     "release": ("decide", "release a claim whose owner is dead, after you have checked that it is"),

@@ -25,6 +25,7 @@ from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.rules.attention import attention_of_site
 from hesiod_watch.rules.stages import find_cell, match_cells
 from hesiod_watch.runs.areas import landing_owners
+from hesiod_watch.runs.first_look import FirstLooks
 from hesiod_watch.runs.landing import LandingArea
 from hesiod_watch.runs.observe import observe
 from hesiod_watch.service.circumstances import site_circumstances
@@ -197,7 +198,18 @@ def look_at(config: Config, run: OpenDirectory, listed_run: ListedRun | None = N
         listed_run=listed_run,
         channels=config.notify.kinds(),
         owners=landing_owners(config),
+        why_historic=_first_looks(config).why_historic,
     )
+
+
+def _first_looks(config: Config) -> FirstLooks:
+    """First looks as a process that only looks sees them; read once for a configuration."""
+    if not _FIRST_LOOKS or _FIRST_LOOKS[0][0] is not config:
+        _FIRST_LOOKS[:] = [(config, FirstLooks(config))]
+    return _FIRST_LOOKS[0][1]
+
+
+_FIRST_LOOKS: list[tuple[Config, FirstLooks]] = []
 
 
 def show_run(

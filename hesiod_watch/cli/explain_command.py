@@ -142,5 +142,8 @@ def _ending_command(text: str) -> str:
     return command if separator and command.startswith(COMMANDS) else ""
 
 
-COMMANDS = ("hesiod-", "rm ", "mv ", "ls ", "mkdir ", "echo ", "df ", "systemctl ", "sudo ", "cat ")
+COMMANDS = (
+    *("hesiod-", "rm ", "mv ", "ls ", "mkdir ", "echo ", "(echo; ", "df ", "systemctl ", "sudo "),
+    "cat ",
+)
 """Beginnings of the commands in steps."""

@@ -25,6 +25,7 @@ STYLES = {
     "unknown": "bold yellow",
     "aborted": "dim",
     "stripped": "dim",
+    "historic": "dim",
     "new": "cyan",
     "incomplete": "cyan",
 }

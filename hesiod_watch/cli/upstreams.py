@@ -8,6 +8,7 @@ from dataclasses import replace
 from hesiod_watch.cli.common import config_of, print_problem
 from hesiod_watch.core.errors import UsageError
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.text import quoted
 
 AGAIN = 75
 
@@ -40,9 +41,16 @@ def call_list_upstream(options: argparse.Namespace) -> int:
             raise UsageError(f"{display(options.upstream)}: no such upstream; there are: {names}")
         config = replace(config, upstreams=chosen)
     seen = query_upstreams(config)
-    for place, listed_run in sorted(seen.listed_runs.items()):
+    historic = {place: each.listed for place, each in seen.historic.items()}
+    for place, listed_run in sorted({**seen.listed_runs, **historic}.items()):
         for cell in sorted(listed_run.cells):
             print(f"{place.name}\t{listed_run.location}\t{cell}")
+    for place, each in sorted(seen.historic.items()):
+        name = display(place.name)
+        print_problem(
+            f"upstream {each.upstream}: {name}: historic, not copied: {each.why};"
+            f" hesiod-watch take-up {quoted(place.name)}"
+        )
     for problem in seen.problems:
         print_problem(problem)
     return AGAIN if any(listing.problem for listing in seen.listings) else 0

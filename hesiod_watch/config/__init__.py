@@ -8,6 +8,7 @@ secrets and no code.
 
 from hesiod_watch.config.loading import load, parse, sample
 from hesiod_watch.config.notify import TRACKER, ChannelSettings, TrackerSettings
+from hesiod_watch.config.take_up_settings import TakeUpSettings
 from hesiod_watch.config.values import (
     BackupPlaceSettings,
     Config,

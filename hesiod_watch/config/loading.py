@@ -186,7 +186,7 @@ def upstream_problems(upstream: UpstreamSettings) -> Iterator[tuple[str, str]]:
     if upstream.location == LOCAL:
         for each in dataclasses.fields(upstream):
             if (
-                each.name not in ("name", "location")
+                each.name not in ("name", "location", "take_up")
                 and getattr(upstream, each.name) != each.default
             ):
                 yield each.name, f"has no effect where the location is {LOCAL}"

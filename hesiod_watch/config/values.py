@@ -22,9 +22,11 @@ from hesiod_watch.config.reading import (
     UserListValue,
     WordListValue,
 )
+from hesiod_watch.config.take_up_settings import TakeUpSettings
 from hesiod_watch.core import model
 from hesiod_watch.core.location import Location, parse_location, run_in
 from hesiod_watch.core.model import LOCAL, Policy
+from hesiod_watch.core.take_up import TakeUpRule
 from hesiod_watch.host import process
 from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.rules.run_types import type_of_name
@@ -124,6 +126,9 @@ class UpstreamSettings(EndpointSettings):
 
     mark_lasts: Annotated[float, DurationValue(at_least=1)] = 7 * 86400.0
     """How long such a mark counts. After that all copies are read again for a new one."""
+
+    take_up: TakeUpSettings = TakeUpSettings()  # noqa: RUF009 - it is frozen
+    """Which of its runs are taken up; a key that is not given here is as in `take_up`."""
 
     @property
     def instrument_name(self) -> str:
@@ -302,6 +307,9 @@ class Config:
     upstreams: tuple[UpstreamSettings, ...] = (UpstreamSettings("local", LOCAL),)
     """Sources of runs, by name; `{}`: no run is registered automatically."""
 
+    take_up: TakeUpSettings = field(default_factory=TakeUpSettings)
+    """Which of the runs that were there before are taken up."""
+
     types: tuple[RunTypeSettings, ...] = (RunTypeSettings("internal", ".*"),)
     """Types of run. The first whose pattern matches the run's name counts, unless
     `pipeline/type.yaml` names another.
@@ -341,6 +349,12 @@ class Config:
     def local(self) -> bool:
         """Whether runs that appear in the landing area by themselves are ours."""
         return any(upstream.location == LOCAL for upstream in self.upstreams)
+
+    @property
+    def landing_take_up(self) -> TakeUpRule:
+        """Which runs of the landing area itself are taken up."""
+        own = (each.take_up for each in self.upstreams if each.location == LOCAL)
+        return next(own, self.take_up).over(self.take_up)
 
     def upstream_of(self, location: str) -> UpstreamSettings | None:
         """Upstream of a run, given the text of its `pipeline/upstream`; None if it is in none."""

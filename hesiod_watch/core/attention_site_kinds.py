@@ -120,6 +120,33 @@ SITE_KINDS = (
         Stops.NOTHING,
     ),
     AttentionKind(
+        "take-up-undecided",
+        PERSON,
+        "many finished runs were there before the first look, and none of them is taken up until"
+        " the configuration decides",
+        "{many} not taken up, because they were finished before the first look, until"
+        " `take_up.since` in {config} says: `now` for only new runs, a day such as 2026-11-30 for"
+        " those that began since then, or `always` for all; for single runs: hesiod-watch take-up"
+        " RUN",
+        (
+            Step(
+                "take up only new runs",
+                "(echo; echo 'take_up: {{since: now}}') >> {config_file}",
+            ),
+            Step(
+                "take up those that began on a day or later: write that day",
+                "(echo; echo 'take_up: {{since: YYYY-MM-DD}}') >> {config_file}",
+            ),
+            Step(
+                "take up all of them",
+                "(echo; echo 'take_up: {{since: always}}') >> {config_file}",
+            ),
+            Step("take up single runs", "hesiod-watch take-up RUN"),
+            Step("after a change of the configuration", "systemctl restart hesiod-watch"),
+        ),
+        Stops.NOTHING,
+    ),
+    AttentionKind(
         "no-upstreams",
         PERSON,
         "the configuration has no upstream, so runs of the landing area are not taken up",

@@ -69,6 +69,9 @@ class ConfigEffects:
     beside_batch: tuple[Path, ...] = ()  # runs with cells where `batch` expects none
     batch: str = ""
     types_without_runs: tuple[str, ...] = ()
+    undecided_runs: int = 0  # finished runs that wait for a decision whether they are taken up
+    take_up_given: bool = False  # the configuration has a section `take_up`
+    config: str = ""  # path of the configuration
 
 
 @dataclass(frozen=True, slots=True)

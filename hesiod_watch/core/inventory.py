@@ -48,6 +48,13 @@ CELLS = framed(
 A record is a letter and a path: a directory is `d`, or `q` if it may contain data and nothing came
 into it for QUIET_MINUTES, or `u` if it cannot be read. `s` is a final_summary in a library.
 """
+ENDED = framed(
+    r'find . -mindepth 1 -maxdepth 4 -name ".*" -prune'
+    r' -o -path "./*/*/*" ! -path "./*/*/*/*" ! -name "????????_????_*" -prune'
+    r' -o -path "./*/*/*/*" -name "final_summary*.txt" -printf "%P\0"'
+)
+"""Query for the final summaries of cells. Directories that are no cells may have a million files,
+and are not listed. `$1` contains the runs."""
 
 PARTIAL = ".hesiod-watch-partial"
 """Directory next to a file being copied, with the part received before an interruption.

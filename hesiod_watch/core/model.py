@@ -158,6 +158,7 @@ class Status(StrEnum):
     NEW = "new"
     ABORTED = "aborted"
     STRIPPED = "stripped"
+    HISTORIC = "historic"
     UNKNOWN = "unknown"
     FAILED = "failed"
     COMPLETE = "complete"
@@ -200,6 +201,7 @@ class Snapshot:
     ignored: tuple[QuarantinedName, ...] = ()
     report_digest: str | None = None  # digest in report.html; None: no report
     problem: str = ""  # why the run could not be observed in full
+    historic: str = ""  # why the run is not taken up; its cells are not observed then
     pipeline_foreign: bool = False  # an account that is not trusted made pipeline/
     # Location of the upstream whose current listing contains this run, spelled as in
     # pipeline/upstream; "": no listing contains it.

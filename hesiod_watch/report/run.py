@@ -56,6 +56,7 @@ TONES: Mapping[str, str] = {
     "incomplete": "busy",
     "aborted": "none",
     "stripped": "none",
+    "historic": "none",
     "unknown": "warn",
 }
 """Tone of each status of a run and stage of a cell: good, busy, warn, bad or none. For display
@@ -67,6 +68,7 @@ HEADLINES: Mapping[str, str] = {
     "new": "Just seen",
     "aborted": "Disregarded",
     "stripped": "Raw data removed from here on purpose",
+    "historic": "Not taken up",
     "unknown": "Not clear",
     "failed": "A person is needed",
     "complete": "Complete",

@@ -43,6 +43,8 @@ def attention(
     snapshot: Snapshot, around: Circumstances, policy: Policy, now: datetime
 ) -> tuple[Attention, ...]:
     """Return everything that is blocked in one run, by precedence. `now` has a time zone."""
+    if snapshot.historic:
+        return ()
     found = list(attention_of_run(snapshot, around, policy, now))
     if _cells_count(snapshot):
         for cell in snapshot.cells:
@@ -150,6 +152,13 @@ def _of_configuration(around: Circumstances) -> Iterator[Attention]:
             many=f"{number_of(len(beside), 'run')} {'is' if len(beside) == 1 else 'are'}",
             batch=effects.batch,
             examples=", ".join(map(str, beside[:SHOWN])) + more,
+        )
+    if runs := effects.undecided_runs:
+        yield KINDS["take-up-undecided"].about(
+            many=f"{number_of(runs, 'run', form=',')} {'is' if runs == 1 else 'are'}",
+            config=effects.config or "the configuration",
+            # A second section of one name is a mistake.
+            config_file=effects.config if not effects.take_up_given else None,
         )
     if runs := effects.ignored_runs:
         many = f"{number_of(runs, 'run')} {'is' if runs == 1 else 'are'}"

@@ -43,8 +43,9 @@ REPORTED_OTHERWISE = {
     "files-damaged": "checksums-failed",
 }
 """Kinds with an event of their own."""
-NEVER_REPORTED = frozenset({"undelivered", "action-refused"})
-"""Kinds that no message reports: no message could, or only one process knows when it is over."""
+NEVER_REPORTED = frozenset({"undelivered", "action-refused", "take-up-undecided"})
+"""Kinds that no message reports: no message could, only one process knows when it is over, or it is
+a question to the person who installs the program."""
 
 CIRCUMSTANTIAL = frozenset({"not-permitted", "upstream-unconfigured", "upstream-lost-run"})
 """Kinds of a run that its snapshot alone does not show."""

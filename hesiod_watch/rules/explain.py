@@ -221,6 +221,8 @@ def _delivery_next(snapshot: Snapshot, now: datetime) -> str:
 
 
 def _run_next(snapshot: Snapshot, first: Attention | None) -> str:
+    if snapshot.historic:
+        return "nothing, until a person has it taken up, or it gets another cell"
     if snapshot.stop_flags(PROCESS):
         return "nothing, until a person removes the run's flag"
     if snapshot.pipeline_foreign:
@@ -336,6 +338,8 @@ def _processed_next(
 
 def _run_can(snapshot: Snapshot) -> Iterator[str]:
     """Yield what a person can do with a run in any case; to disregard it comes last."""
+    if snapshot.historic:
+        yield f"have it taken up: hesiod-watch take-up {quoted(snapshot.run)}"
     if snapshot.has_pipeline and snapshot.problem:
         return  # its flags are not known
     if snapshot.adopted and not snapshot.stop_flags(PROCESS):

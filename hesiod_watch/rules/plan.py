@@ -77,7 +77,7 @@ def plan(snapshot: Snapshot, policy: Policy, now: datetime) -> Decision:
 
 def want_new_run(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
     """Take up a new run in an upstream's listing, or one written into the landing area itself."""
-    if snapshot.has_pipeline or snapshot.problem:
+    if snapshot.has_pipeline or snapshot.problem or snapshot.historic:
         return
     if snapshot.listed_at:
         reason = f"{len(snapshot.cells)} cell(s) seen on {snapshot.listed_at}"

@@ -93,6 +93,8 @@ def status_of(snapshot: Snapshot) -> tuple[Status, str]:
 
 def _status_of(snapshot: Snapshot) -> tuple[Status, str]:
     flags = snapshot.flags
+    if snapshot.historic:
+        return Status.HISTORIC, f"not taken up: {snapshot.historic}"
     if not snapshot.has_pipeline:
         return Status.NEW, _why_new(snapshot)
     if snapshot.problem:
@@ -194,6 +196,8 @@ def settled(snapshot: Snapshot) -> bool:
 
 def is_finished(snapshot: Snapshot) -> bool:
     """Whether no cell of the run waits for data or work: all are settled, or the run is over."""
+    if snapshot.historic:
+        return True
     over = not snapshot.flags.isdisjoint({"aborted", "stripped"})
     return snapshot.has_pipeline and not snapshot.problem and (over or settled(snapshot))
 

@@ -11,7 +11,7 @@ This module writes nothing and claims nothing. Bad names end up in `quarantined`
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,6 +58,9 @@ RAW_MANIFEST = "raw.json"
 SMALL = 1 << 20
 """Bytes of such a file that are read; ours are far smaller."""
 
+WhyHistoric = Callable[[OpenDirectory, Collection[CellId]], str]
+"""Returns why a run with these cells is not taken up; "" if it is."""
+
 
 def observe(
     run_dir: OpenDirectory,
@@ -67,13 +70,14 @@ def observe(
     judge: Judge,
     channels: Collection[str] = (),
     owners: Collection[int] = (),
+    why_historic: WhyHistoric = lambda run, cells: "",
 ) -> Snapshot:
     """Look once at the run in `run_dir`, which need not exist yet.
 
     `listed_run` is the run in a listing of its upstream; it need not exist here yet. `channels` are
     those whose undelivered messages are needed. `owners` are user ids that may make `pipeline/`, as
-    `areas.landing_owners` returns them. Never raises because of the run's content:
-    `problem` or `quarantined` says what cannot be read.
+    `areas.landing_owners` returns them. `why_historic` is asked about a run without `pipeline/`.
+    Never raises because of the run's content: `problem` or `quarantined` says what cannot be read.
     """
     run = RunName(run_dir.path.name)
     upstream_cells = listed_run.cells if listed_run else frozenset()
@@ -82,6 +86,8 @@ def observe(
         run, run_dir.path, has_pipeline=False, listed_at=listed_run.location if listed_run else ""
     )
     if why := naming.run_problem(run):
+        if historic := _why_historic_unnamed(run_dir, why_historic):
+            return replace(snapshot, historic=historic)
         return replace(snapshot, quarantined=(QuarantinedName(naming.display(run), why),))
     try:
         found = find_cells(run_dir)
@@ -104,6 +110,8 @@ def observe(
             return replace(snapshot, has_pipeline=True, problem=foreign, pipeline_foreign=True)
         listing = flags.read_flags(pipeline)
     except FileNotFoundError:
+        if not listed_run and (historic := why_historic(run_dir, cells)):
+            return Snapshot(run, run_dir.path, has_pipeline=False, historic=historic)
         listing = flags.FlagListing(pipeline, {})
         here = [_cell(run_dir, None, cell, listing, look) for cell in cells]
         return replace(snapshot, cells=_with_upstream(here, upstream_cells))
@@ -158,6 +166,14 @@ def observe(
         outbox=flags.read_outbox(pipeline, listing, channels, judge),
         report_digest=read_report_digest(output / "report.html") if output else None,
     )
+
+
+def _why_historic_unnamed(run: OpenDirectory, why_historic: WhyHistoric) -> str:
+    """Return why a run whose name is not allowed is historic; else ""."""
+    with suppress(OSError):
+        if not os.path.lexists(run.path / "pipeline"):
+            return why_historic(run, find_cells(run).cells)
+    return ""
 
 
 def _with_removal(cell: Cell, listing: flags.FlagListing, judge: Judge) -> Cell:

@@ -249,9 +249,11 @@ class SettledRuns:
             logger.debug("settled runs not recorded", extra=fields(why=error.strerror))
 
     def _status(self, run: str, libraries: str) -> list[os.stat_result]:
-        places = [run, f"{run}/{PIPELINE}"]
+        places = [run]
         if libraries:
             places += [f"{run}/{name}" for name in libraries.split("/")]
+        if os.path.lexists(pipeline := f"{run}/{PIPELINE}"):  # a historic run has none
+            places.append(pipeline)
         if self._refresh:
             for place in places:
                 self._refresh(Path(place))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from hesiod_watch.config import Config
+from hesiod_watch.config import Config, TakeUpSettings
 from hesiod_watch.core.action_kinds import PROCESS
 from hesiod_watch.core.circumstances import Circumstances, ConfigEffects, DeniedPath
 from hesiod_watch.core.errors import TemporaryError
@@ -24,6 +24,7 @@ from hesiod_watch.rules.attempt_pauses import is_orphan
 from hesiod_watch.rules.run_types import type_of_name
 from hesiod_watch.rules.stages import FINISHED, at, stage_of
 from hesiod_watch.runs.areas import OutputArea, landing_problem
+from hesiod_watch.runs.first_look import FirstLooks
 from hesiod_watch.runs.landing import PIPELINE, LandingArea
 from hesiod_watch.runs.observe import INGEST_DIRECTORY
 from hesiod_watch.runs.state_files import MARKER, state_directory
@@ -88,6 +89,7 @@ def config_effects(config: Config) -> ConfigEffects:
     try:
         runs = landing.runs()
         beside = landing.runs_beside()
+        undecided = FirstLooks(config).undecided()
     except TemporaryError:  # reported as the problem of the landing area
         return ConfigEffects(dry_run)
     names = [run.name for run in runs]
@@ -98,6 +100,9 @@ def config_effects(config: Config) -> ConfigEffects:
         tuple(beside),
         landing.batch,
         tuple(each.name for each in config.types if each.name not in kinds) if names else (),
+        undecided,
+        take_up_given=config.take_up != TakeUpSettings(),
+        config=str(config.path or ""),
     )
 
 

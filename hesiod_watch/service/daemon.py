@@ -87,6 +87,7 @@ class Service:
                 if time.monotonic() >= next_record:
                     next_record = time.monotonic() + engine.config.watch.full_sweep_interval
                     engine.settled_runs.save()
+                    engine.first_looks.save()
                 self._write_state()  # before a report: other processes must see that this one looks
                 if self._watching.next_check() <= 0:
                     self._check_areas()
@@ -102,6 +103,7 @@ class Service:
             counted = asdict(self._watching.counters)
             self._watching.stop()
             engine.settled_runs.save()
+            engine.first_looks.save()
             logger.info(
                 "stopped", extra=fields(workers_left_running=engine.reconciler.running(), **counted)
             )

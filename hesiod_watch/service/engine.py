@@ -30,6 +30,7 @@ from hesiod_watch.rules.attention import attention_of_site
 from hesiod_watch.rules.stages import is_finished
 from hesiod_watch.rules.turns import Turn
 from hesiod_watch.runs.areas import OutputArea, landing_problem
+from hesiod_watch.runs.first_look import FirstLooks
 from hesiod_watch.runs.flags import SitePipeline
 from hesiod_watch.runs.landing import LandingArea
 from hesiod_watch.runs.observe import observe_site
@@ -80,7 +81,14 @@ class Engine:
         self.output_area = OutputArea(self.config.output, self.landing)
         self.queue = WorkQueue()
         self._endings: deque[EndedAction] = deque()
-        self.reconciler = Reconciler(self.config, self._on_end, repeat=self.repeat)
+        keep = self.config.processing.executor != "dry-run"
+        self.first_looks = FirstLooks(self.config, keep=keep)
+        self.reconciler = Reconciler(
+            self.config,
+            self._on_end,
+            repeat=self.repeat,
+            why_historic=self.first_looks.why_historic,
+        )
         self.settled_runs = SettledRuns(self.config, self.landing)
         self._open: set[Path] = set()  # runs whose last look found open work, or met a bug
         # runs in the latest listings of their upstreams
@@ -290,7 +298,7 @@ class Engine:
 
         May run in a thread of its own. Raises TemporaryError if the landing area cannot be read.
         """
-        seen = query_upstreams(self.config, stop=stop)
+        seen = query_upstreams(self.config, stop=stop, looks=self.first_looks)
         self._listed_runs = seen.listed_runs
         self._answers = answers_of(
             self.config, seen.listings, self._answers, self.reconciler.clock()

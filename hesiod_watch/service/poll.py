@@ -76,6 +76,7 @@ def poll(
         engine.report_site(judged=True)
         _work_through(engine, on_look, stop)
     engine.settled_runs.save()
+    engine.first_looks.save()
     problems = [*engine.problems(), *map(Problem.of, writer.end(done=not stop.is_set()))]
     return PollResult(problems, engine.unjudged_runs())
 

@@ -33,7 +33,7 @@ from hesiod_watch.rules.stages import is_at_rest
 from hesiod_watch.rules.turns import Turn, turn_of
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.areas import landing_owners, require_writable
-from hesiod_watch.runs.observe import observe
+from hesiod_watch.runs.observe import WhyHistoric, observe
 from hesiod_watch.service.executors import EndedAction, Executor, make
 from hesiod_watch.service.needs_person import RunsThatNeedPerson
 from hesiod_watch.service.waiting_line import WaitingLine, workers_for
@@ -83,6 +83,7 @@ class Reconciler:
     clock: Clock = field(default=lambda: datetime.now(UTC))
     # False: repeated actions run once for each cell, as in a poll, which must end
     repeat: bool = True
+    why_historic: WhyHistoric = lambda run, cells: ""
 
     def __post_init__(self) -> None:
         policy = self.config.policy()
@@ -126,6 +127,7 @@ class Reconciler:
                 judge=self._judge,
                 channels=self._policy.channels,
                 owners=landing_owners(self.config),
+                why_historic=self.why_historic,
             )
             # Read after observing, so that no observed flag of this host is in the future.
             now = self.clock()

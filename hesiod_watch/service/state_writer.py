@@ -59,6 +59,9 @@ SAID_BY_POLL = frozenset(
 )
 """Kinds that a poll finds out itself, and says in its own words."""
 
+LOGGED_HERE = frozenset({"watcher-stopped", "config-changed", "take-up-undecided"})
+"""Kinds that the service logs when it writes its state."""
+
 
 def summary_of(snapshot: Snapshot, output: Path) -> RunSummary:
     """Return what the page and the metrics show of a run."""
@@ -243,12 +246,12 @@ class StateWriter:
         return self._looks
 
     def _note(self, found: tuple[Attention, ...]) -> None:
-        """Remember what concerns the whole site; the service logs other processes that stop."""
+        """Remember what concerns the whole site; the service logs what no other log line says."""
         known = {(each.kind, each.facts.get("who")) for each in self._reported}
         for each in found:
-            of_watcher = each.kind in ("watcher-stopped", "config-changed")
+            logged = each.kind in LOGGED_HERE
             new = (each.kind, each.facts.get("who")) not in known
-            if self._kind == SERVICE and of_watcher and new:
+            if self._kind == SERVICE and logged and new:
                 logger.warning(each.kind, extra=fields(why=each.sentence))
         self._reported = found
 

@@ -22,6 +22,7 @@ from hesiod_watch.config import (
 from hesiod_watch.config.values import default_workers
 from hesiod_watch.core.errors import ConfigError
 from hesiod_watch.core.model import Policy
+from hesiod_watch.core.take_up import TakeUpRule
 
 FILE = Path("/etc/place/hesiod-watch.yaml")
 MINIMAL = "landing: /data/runs\noutput: /data/results\n"
@@ -484,6 +485,22 @@ upstreams:
     assert other.mode == "pull"
 
 
+def test_take_up() -> None:
+    """A day is not a YAML date, a pattern needs no list, and each mistake is named."""
+    given = "take_up: {since: 2026-11-30, include: a.*, exclude: [b, 'c+']}\n"
+    upstream = (
+        "upstreams: {seq: {location: /data, take_up: {since: now}}, own: {location: LOCAL}}\n"
+    )
+    config = parse(f"landing: /l\noutput: /o\n{given}{upstream}", FILE)
+    assert config.landing_take_up == TakeUpRule("2026-11-30", ("a.*",), ("b", "c+"))
+    assert config.upstreams[0].take_up.over(config.take_up).since == "now"
+    for since in ("2026-13-01", "20261130", "yesterday", "2026-11-30T10:00:00", "[now]"):
+        (mistake,) = problems(f"landing: /l\noutput: /o\ntake_up: {{since: {since}}}\n")
+        assert "take_up.since: should be now, always or a day such as 2026-11-30" in mistake
+    (mistake,) = problems("landing: /l\noutput: /o\ntake_up: {exclude: ['*_qc']}\n")
+    assert "take_up.exclude: should be a regular expression" in mistake
+
+
 def test_all_mistakes_at_once() -> None:
     """All mistakes are reported at once, in the order of the file."""
     assert problems("batch: x\nwatch:\n  engine: y\nfoo: 1\nprocessing: {nice: 99}\n") == [
@@ -492,8 +509,8 @@ def test_all_mistakes_at_once() -> None:
         "hesiod-watch.yaml:1: output: missing, and it has no default",
         "hesiod-watch.yaml:3: watch.engine: should be one of auto, inotify, poll, not `y`",
         "hesiod-watch.yaml:4: foo: unknown key; "
-        "known here: landing, output, batch, landing_owners, watch, upstreams, types, processing, "
-        "backups, backup, strip, notify, reports, locks",
+        "known here: landing, output, batch, landing_owners, watch, upstreams, take_up, types, "
+        "processing, backups, backup, strip, notify, reports, locks",
         "hesiod-watch.yaml:5: processing.nice: should be from 0 to 19, not 99",
     ]
 

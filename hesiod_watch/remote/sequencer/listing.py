@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core import naming
 from hesiod_watch.core.errors import HesiodError, PermanentError
-from hesiod_watch.core.inventory import CELLS, decoded
+from hesiod_watch.core.inventory import CELLS, ENDED, decoded
 from hesiod_watch.core.location import Location
 from hesiod_watch.core.model import CellId, QuarantinedName
 from hesiod_watch.core.pooled import PooledCell, acquisition_in
@@ -83,6 +83,26 @@ def list_upstream(
         f"{place} cannot be listed in full: {last_line(response.errors)}" if response.code else ""
     )
     return UpstreamListing(runs, quarantined, problem, refused=bool(problem))
+
+
+def list_ended(
+    upstream: UpstreamSettings,
+    *,
+    runner: CommandRunner = run,
+    stop: Callable[[], bool] = lambda: False,
+) -> frozenset[tuple[str, CellId]]:
+    """List the cells of an upstream that have a final_summary, each with the location of its run.
+
+    Raises HesiodError if the upstream does not answer.
+    """
+    place, found = upstream.place, set[tuple[str, CellId]]()
+    with connected(upstream, runner, stop) as endpoint:
+        response = RemoteDirectory(endpoint, place).query(ENDED)
+    for record in response.records:
+        name, library, cell, file = map(decoded, record.split(b"/"))
+        if naming.is_final_summary(file):
+            found.add((str(place.child(name)), CellId(library, cell)))
+    return frozenset(found)
 
 
 _POOLED_UNKNOWN = (

@@ -14,17 +14,20 @@ import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from hesiod_watch.config import Config
+from hesiod_watch.core.errors import HesiodError
 from hesiod_watch.core.location import run_in
 from hesiod_watch.core.model import ListedRun, RunName
 from hesiod_watch.core.naming import display
 from hesiod_watch.host.files import OpenDirectory
-from hesiod_watch.remote.sequencer.listing import UpstreamListing, list_upstream
+from hesiod_watch.remote.sequencer.listing import UpstreamListing, list_ended, list_upstream
 from hesiod_watch.rules.run_names import FoundRun, name_runs
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.areas import landing_owners
+from hesiod_watch.runs.first_look import FirstLooks
 from hesiod_watch.runs.landing import LandingArea
 
 
@@ -41,12 +44,29 @@ class ListedRuns:
     silent: Mapping[str, str] = field(default_factory=dict)
     # run's directory → its upstream's name and the location, which is missing there
     missing: Mapping[Path, tuple[str, str]] = field(default_factory=dict)
+    # runs that are not taken up, like `listed_runs`, and why
+    historic: Mapping[Path, HistoricListing] = field(default_factory=dict)
 
 
-def query_upstreams(config: Config, *, stop: Callable[[], bool] = lambda: False) -> ListedRuns:
+@dataclass(frozen=True, slots=True)
+class HistoricListing:
+    """Run of an upstream that is not taken up."""
+
+    upstream: str  # its name in the configuration
+    listed: ListedRun
+    why: str
+
+
+def query_upstreams(
+    config: Config,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    looks: FirstLooks | None = None,
+) -> ListedRuns:
     """Query every configured upstream.
 
-    Raises TemporaryError if the landing area cannot be read.
+    `looks` are the first looks of this process; without them nothing is recorded. Raises
+    TemporaryError if the landing area cannot be read.
     """
     remote = [upstream for upstream in config.upstreams if not upstream.place.is_local]
     if not remote:
@@ -74,12 +94,27 @@ def query_upstreams(config: Config, *, stop: Callable[[], bool] = lambda: False)
         found += listing.found(upstream.instrument_name)
     named = name_runs(found, pinned)
     problems += [f"{fold.location}: {fold.why}; rename it, there or here" for fold in named.folds]
-    listed_runs = {}
-    for listing in listings:
-        for run in listing.runs:
+    looks, here = looks or FirstLooks(config), frozenset(pinned.values())
+    listed_runs, historic = dict[Path, ListedRun](), dict[Path, HistoricListing]()
+    for upstream, listing in zip(remote, listings, strict=True):
+        listed = [ListedRun(run.location, frozenset(run.cells)) for run in listing.runs]
+        try:
+            left = looks.historic_upstream(
+                upstream, listed, here, named.names, partial(list_ended, upstream, stop=stop)
+            )
+        except HesiodError as error:
+            # It is not known which runs are historic: only those that are here are looked at.
+            problems.append(f"upstream {upstream.name}: {error}")
+            silent[problems[-1]] = upstream.name
+            listed = [run for run in listed if run.location in here]
+            left = {}
+        for run in listed:
             if name := named.names.get(run.location):
                 place = runs.get(name) or _new_place(config, name)
-                listed_runs[place] = ListedRun(run.location, frozenset(run.cells))
+                if why := left.get(run.location):
+                    historic[place] = HistoricListing(upstream.name, run, why)
+                else:
+                    listed_runs[place] = run
     by_name = {upstream.name: listing for upstream, listing in zip(remote, listings, strict=True)}
     missing = {
         runs[name]: (pinned_to.name, location)
@@ -87,7 +122,7 @@ def query_upstreams(config: Config, *, stop: Callable[[], bool] = lambda: False)
         if (pinned_to := config.upstream_of(location))
         and _lacks(by_name[pinned_to.name], str(run_in(pinned_to.place, location)))
     }
-    return ListedRuns(listed_runs, tuple(problems), listings, silent, missing)
+    return ListedRuns(listed_runs, tuple(problems), listings, silent, missing, historic)
 
 
 def _lacks(listing: UpstreamListing, location: str) -> bool:
