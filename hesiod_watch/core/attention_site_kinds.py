@@ -114,8 +114,14 @@ SITE_KINDS = (
         "runs with cells are in directories where `batch` expects none, so no work is done on them",
         "{many} where `batch: {batch}` expects none, so no work is done: {examples}",
         (
-            Step("put each run where docs/configuration.md, `batch`, says"),
-            Step("or correct `batch` in the configuration, then check it", "hesiod-watch doctor"),
+            Step(
+                "if runs belong there, set `batch: {fitting}` in the configuration, then check it",
+                "hesiod-watch doctor",
+            ),
+            Step(
+                "if `batch: {batch}` is right, move each run to where it belongs in the landing"
+                " area: {right}"
+            ),
         ),
         Stops.NOTHING,
     ),

@@ -68,6 +68,7 @@ class ConfigEffects:
     ignored_runs: int = 0  # runs that no upstream has, where no upstream is configured
     beside_batch: tuple[Path, ...] = ()  # runs with cells where `batch` expects none
     batch: str = ""
+    fitting_batch: str = ""  # setting of `batch` with which all of them are runs; "": none
     types_without_runs: tuple[str, ...] = ()
     undecided_runs: int = 0  # finished runs that wait for a decision whether they are taken up
     take_up_given: bool = False  # the configuration has a section `take_up`

@@ -19,6 +19,7 @@ from hesiod_watch.core.model import Cell, Policy, Snapshot, Stage
 from hesiod_watch.core.text import number_of
 from hesiod_watch.rules.cell_attention import attention_of_cell
 from hesiod_watch.rules.heartbeat import attention_of_watchers
+from hesiod_watch.rules.historic import day_of
 from hesiod_watch.rules.run_attention import attention_of_run
 from hesiod_watch.rules.stages import FINISHED, stage_of
 
@@ -144,6 +145,12 @@ def _site(around: Circumstances, now: datetime) -> Iterator[Attention]:
     yield from _of_configuration(around)
 
 
+def _right_place(batch: str, run: str) -> str:
+    """Return where a run belongs in the landing area."""
+    day = day_of(run) or "YYYYMM"
+    return {"year": f"{day[:4]}/", "month": f"{day[:4]}-{day[4:6]}/"}.get(batch, "") + run
+
+
 def _of_configuration(around: Circumstances) -> Iterator[Attention]:
     effects = around.effects
     if beside := effects.beside_batch:
@@ -151,6 +158,8 @@ def _of_configuration(around: Circumstances) -> Iterator[Attention]:
         yield KINDS["beside-batch"].about(
             many=f"{number_of(len(beside), 'run')} {'is' if len(beside) == 1 else 'are'}",
             batch=effects.batch,
+            fitting=effects.fitting_batch,
+            right=_right_place(effects.batch, beside[0].name),
             examples=", ".join(map(str, beside[:SHOWN])) + more,
         )
     if runs := effects.undecided_runs:

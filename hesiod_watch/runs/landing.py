@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -123,21 +123,39 @@ class LandingArea:
         return Path(target).is_relative_to(self.path)
 
     def runs_beside(self) -> list[Path]:
-        """Directories with cells that are runs by another setting of `batch`; sorted.
+        """Directories with cells where this `batch` expects no runs, at either level; sorted.
 
         They are not among `runs()`, so no work is done on them. Raises `TemporaryError`.
         """
-        own = _BATCHES[self.batch]
-        found = set[Path]()
-        for other in _BATCHES:
-            if other == self.batch:
+        own, found = _BATCHES[self.batch], set[Path]()
+        for place, level in LandingArea(self.path)._followed(str(self.path), LandingLevel.LANDING):
+            directory = Path(place)
+            if level is not LandingLevel.RUN or (own and own.fullmatch(directory.name)):
                 continue
-            for run in LandingArea(self.path, other).runs():
-                name = run.relative_to(self.path).parts[0]
-                # Runs in a batch directory of ours are listed by `runs()`.
-                if not (own and own.fullmatch(name)) and _has_cells(run):
-                    found.add(run)
+            if own and _has_cells(directory):
+                found.add(directory)
+            elif own or any(
+                pattern and pattern.fullmatch(directory.name) for pattern in _BATCHES.values()
+            ):
+                found.update(
+                    Path(run)
+                    for run, below in self._followed(place, LandingLevel.BATCH)
+                    if below is LandingLevel.RUN and _has_cells(Path(run))
+                )
         return sorted(found)
+
+    def fitting_batch(self, beside: Iterable[Path]) -> Batch | None:
+        """Setting of `batch` with which all of these are runs; None if they need several.
+
+        None too if this area has a run with cells as it is. Raises `TemporaryError`.
+        """
+        if any(_has_cells(run) for run in self.runs()):
+            return None
+        for batch in _BATCHES:
+            area = LandingArea(self.path, batch)
+            if all(area.run_of(run) == run for run in beside):
+                return batch
+        return None
 
     def run_of(self, path: Path) -> Path | None:
         """Run that contains `path` or is `path`; None for any other path.

@@ -89,6 +89,7 @@ def config_effects(config: Config) -> ConfigEffects:
     try:
         runs = landing.runs()
         beside = landing.runs_beside()
+        fitting = landing.fitting_batch(beside) if beside else None
         undecided = FirstLooks(config).undecided()
     except TemporaryError:  # reported as the problem of the landing area
         return ConfigEffects(dry_run)
@@ -99,6 +100,7 @@ def config_effects(config: Config) -> ConfigEffects:
         0 if config.upstreams else sum(not os.path.lexists(run / PIPELINE) for run in runs),
         tuple(beside),
         landing.batch,
+        fitting or "",
         tuple(each.name for each in config.types if each.name not in kinds) if names else (),
         undecided,
         take_up_given=config.take_up != TakeUpSettings(),

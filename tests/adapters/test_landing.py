@@ -148,3 +148,29 @@ def test_mount_of_a_link_is_that_of_its_target(tmp_path: Path) -> None:
     link.symlink_to("/proc")
     assert mount_of(link).fstype == "proc"
     assert mount_of(tmp_path).fstype not in ("", "proc")
+
+
+@pytest.mark.parametrize(
+    ("batch", "places", "fitting"),
+    [
+        ("year", ["20261122_a"], "none"),
+        ("year", ["2026-11/20261122_a"], "month"),
+        ("month", ["2026/20261122_a", "2025/20251122_b"], "year"),
+        ("none", ["2026/20261122_a"], "year"),
+        ("year", ["project/20261122_a"], None),
+        ("month", ["20261122_a", "2026/20261122_b"], None),
+    ],
+)
+def test_runs_in_other_batches(
+    tmp_path: Path, batch: Batch, places: list[str], fitting: Batch | None
+) -> None:
+    """Cells at either level where `batch` expects none are found, and the setting that fits."""
+    cell = "lib/20261122_2210_1A_PAW00001_0a1b2c3d"
+    make(tmp_path, *(f"{place}/{cell}" for place in places), "empty/directory")
+    area = LandingArea(tmp_path, batch)
+    beside = area.runs_beside()
+    assert beside == sorted(tmp_path / place for place in places)
+    assert area.fitting_batch(beside) == fitting
+    right = {"none": "r", "year": "2026/r", "month": "2026-11/r"}[batch]
+    make(tmp_path, f"{right}/{cell}")
+    assert (area.runs_beside(), area.fitting_batch(beside)) == (beside, None)

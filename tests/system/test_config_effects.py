@@ -72,6 +72,19 @@ def test_key_with_total_effect(more: str, place: str, kind: str, said: str, site
         ]
 
 
+def test_a_batch_that_fits_is_named(site: Site) -> None:
+    """The first step names the setting with which all runs are found; with it, all are."""
+    land(site.landing / "2026")
+    configure(site, "batch: month\n")
+    (entry,) = json.loads(site.run("status", "--attention", "--json", check=None).stdout)[
+        "attention"
+    ]
+    assert "set `batch: year` in the configuration" in entry["steps"][0]
+    assert f"2026-11/{RUN}" in entry["steps"][1]
+    configure(site, "batch: year\n")
+    assert kinds(site) == set()
+
+
 def test_dry_run_is_the_cause(site: Site) -> None:
     """`explain` of a cell that is not worked on because of a dry run begins with that."""
     land(site.landing)
