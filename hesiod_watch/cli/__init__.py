@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -95,6 +96,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
 }
 """Module in this package and help line of each command, in the order of `--help`."""
+
+_VERBOSITY = re.compile(r"-v+|-q+|--verbose|--quiet")
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -181,10 +184,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Raises nothing for a foreseen error."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
+        arguments = _verbosity_first(arguments)
         options = _top_parser(arguments)[0].parse_args(arguments)
     except SystemExit as stop:  # argparse has printed help or the mistake
         return stop.code if isinstance(stop.code, int) else USAGE
     return _call(options)
+
+
+def _verbosity_first(arguments: list[str]) -> list[str]:
+    """Move `-v` and `-q` before the command: people type them at the end."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    general = [each for each in arguments[:end] if _VERBOSITY.fullmatch(each)]
+    others = [each for each in arguments[:end] if not _VERBOSITY.fullmatch(each)]
+    return [*general, *others, *arguments[end:]]
 
 
 def _call(options: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -43,6 +43,7 @@ from hesiod_watch.rules.stages import (
     why_stage,
 )
 from hesiod_watch.runs import flags
+from hesiod_watch.runs.flags.listing import FlagLine
 from hesiod_watch.service.capacity import DiskSpace, growth, spaces
 from hesiod_watch.service.circumstances import run_circumstances
 
@@ -336,6 +337,9 @@ def call_flags(options: argparse.Namespace) -> int:
         ]
         print(json.dumps({"run": display(run_dir.name), "flags": documents}, indent=1))
         return 0
+    if sys.stdout.isatty():
+        _print_flags(lines, listing.stems, moment)
+        return 0
     from hesiod_watch.cli.terminal import print_table
 
     rows = [
@@ -357,3 +361,26 @@ def call_flags(options: argparse.Namespace) -> int:
     ]
     print_table(columns, rows, sys.stdout)
     return 0
+
+
+def _print_flags(lines: Sequence[FlagLine], stems: Collection[str], moment: float) -> None:
+    """Print the flags for a terminal, those of the run first, then those of each cell.
+
+    A name has its own line and is never folded, so that it can be copied. A dead owner is no news
+    where the cell is done.
+    """
+    from hesiod_watch.cli.terminal import print_facts
+
+    groups: dict[str, list[FlagLine]] = {"": []}
+    for line in lines:
+        of = (stem for stem in stems if line.name.startswith(f"{stem}."))
+        groups.setdefault(max(of, key=len, default=""), []).append(line)
+    names = {line.name for line in lines}
+    for stem, found in groups.items():
+        facts = []
+        for line in found:
+            news = line.liveness is not None and f"{stem}.done" not in names
+            owner = f"{owner_words(line.owner)}: {line.liveness}; " if news else ""
+            age = ago(moment - line.mtime)
+            facts.append((display(line.name), f"{age}: {display(owner + line.meaning)}"))
+        print_facts(display(stem) if stem else "the run", facts, sys.stdout)

@@ -114,6 +114,22 @@ def print_table(
     console.print(table)
 
 
+def print_facts(title: str, facts: Sequence[tuple[str, str]], stream: TextIO) -> None:
+    """Print names below a title, each on a line of its own, with words about it, wrapped."""
+    console = Console(file=stream, highlight=False, soft_wrap=True)
+    if facts:
+        console.print(Text(title, style="bold"))
+    for name, words in facts:
+        console.print(Text(f"  {name}"))
+        for part in textwrap.wrap(
+            words,
+            max(20, console.width - 6),
+            break_long_words=False,
+            break_on_hyphens=False,
+        ):
+            console.print(Text(f"      {part}", style="dim"))
+
+
 def human_bases(bases: object) -> str:
     """1,234,567,890 -> "1.23 Gb"."""
     if not isinstance(bases, int):

@@ -365,6 +365,31 @@ def in_terminal(site: Site, *arguments: str) -> list[str]:
     return shown.decode().replace("\r\n", "\n").splitlines()
 
 
+def test_flags_are_grouped_by_cell_in_a_terminal(site: Site) -> None:
+    """In 80 columns each name of a flag is whole, below its cell; a pipe has one line per flag."""
+    land(site)
+    pipeline = adopt(site)
+    site.run("poll")
+    names = {path.name for path in pipeline.iterdir() if not path.name.startswith(".")}
+    lines = in_terminal(site, "flags", RUN)
+    assert names == {line.strip() for line in lines} - {CELL, "the run"} & names
+    cell = lines.index(CELL)
+    below = [line.strip() for line in lines[cell + 1 :] if line.strip() in names]
+    assert lines[0] == "the run"
+    assert sorted(below) == sorted(name for name in names if name.startswith(CELL))
+    assert all(len(line) <= 80 for line in lines)
+    assert not any("dead" in line for line in lines)
+    piped = site.run("flags", RUN).stdout.splitlines()
+    assert {line.split()[0] for line in piped[1:]} == names
+
+
+def test_more_messages_may_be_asked_for_after_the_command(site: Site) -> None:
+    """`-v` counts after the command, too; what follows `--` is a name."""
+    land(site)
+    assert "INFO" in site.run("poll", "-v").stderr
+    assert "-v: no run of this name" in site.run("explain", "--", "-v", check=2).stderr
+
+
 def test_names_and_commands_stay_whole_in_a_terminal(site: Site) -> None:
     """In 80 columns only what cannot be wrapped is longer, and each command is on its own line."""
     output_missing(site)
