@@ -27,6 +27,7 @@ LEAKING = (
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
     "SLURM_JOB_ID",
+    "SLURM_JOB_NAME",
 )
 
 

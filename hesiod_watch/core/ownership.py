@@ -42,6 +42,7 @@ class Owner:
     slurm_job: str = ""
     slurm_submitted: str = ""
     slurm_cluster: str = ""
+    slurm_name: str = ""  # chosen before the job is submitted, see `rules.slurm_jobs`
     user: str = ""
     version: str = ""
     time: str = ""  # ISO 8601, UTC; never a proof of death, but a reason to doubt one

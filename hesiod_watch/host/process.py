@@ -17,6 +17,7 @@ from hesiod_watch import __version__
 from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.core.times import iso, time_at, time_of
 from hesiod_watch.rules.liveness import OwnerEvidence, judge
+from hesiod_watch.rules.slurm_jobs import JOB_NAME
 
 MACHINE_ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
@@ -52,12 +53,19 @@ def this_owner(
         pid_start=process_start(os.getpid()) or 0,
         slurm_job=os.environ.get("SLURM_JOB_ID", ""),
         slurm_cluster=os.environ.get("SLURM_CLUSTER_NAME", ""),
+        slurm_name=_own_job_name(),
         user=user_name(),
         version=__version__,
         time=datetime.now(UTC).isoformat(timespec="seconds"),
         epoch=epoch,
         reason=reason[:LONGEST_REASON],
     )
+
+
+def _own_job_name() -> str:
+    """Name of the Slurm job of this process if hesiod-watch chose it; "" otherwise."""
+    name = os.environ.get("SLURM_JOB_NAME", "") if os.environ.get("SLURM_JOB_ID") else ""
+    return name if JOB_NAME.fullmatch(name) else ""
 
 
 def look_up(owner: Owner) -> OwnerEvidence:

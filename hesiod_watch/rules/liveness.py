@@ -22,6 +22,7 @@ from typing import TypeAlias, TypeGuard
 
 from hesiod_watch.core.ownership import Attempt, Liveness, Owner
 from hesiod_watch.core.times import rested
+from hesiod_watch.rules.slurm_jobs import JobEvidence, is_submission, judge_job, judge_submission
 
 Judge: TypeAlias = Callable[[Owner | None], tuple[Liveness, str]]
 """Function that looks up an owner and returns its liveness and a sentence for people.
@@ -72,23 +73,35 @@ def _process(owner: Owner) -> tuple[str, str, int, int]:
     return owner.boot_id, owner.pid_namespace, owner.pid, owner.pid_start
 
 
-def judge(owner: Owner | None, evidence: OwnerEvidence | None) -> tuple[Liveness, str]:
+def judge(
+    owner: Owner | None, evidence: OwnerEvidence | None, job: JobEvidence | None = None
+) -> tuple[Liveness, str]:
     """Return the liveness of an owner, and a sentence for people that names it and the reason.
 
-    Slurm jobs cannot be examined. A process that was seen alive is alive, also within a job. A
-    process that is proven dead proves a dead owner only if the process was the worker. If Slurm
-    starts the worker, the record may name the process that submitted the job. That job may start
-    later or be requeued.
+    `job` is what Slurm answered about the owner's job; None if Slurm was not asked. A process that
+    was seen alive is alive, also within a job. A process that is proven dead proves a dead owner
+    only if the process was the worker. If Slurm starts the worker, the record may name the process
+    that submitted the job. That job may start later or be requeued, so only Slurm can tell.
     """
     if owner is None:
         return Liveness.UNKNOWN, "the flag names no owner: made by hand or by an earlier Hesiod"
     if evidence is None:
-        return Liveness.UNKNOWN, f"{describe(owner)}: it could not be examined"
-    liveness, why = _judge_process(owner, evidence)
+        liveness, why = Liveness.UNKNOWN, f"{describe(owner)}: it could not be examined"
+    else:
+        liveness, why = _judge_process(owner, evidence)
+    if job is not None and job.name != owner.slurm_name:
+        job = None
+    if job and is_submission(owner):
+        return judge_submission(owner, (liveness, why), job)
     by_slurm = owner.executor == SLURM
     if liveness is Liveness.ALIVE or not (by_slurm or owner.slurm_job):
         return liveness, why
     if liveness is Liveness.DEAD and not by_slurm:
+        return liveness, why
+    if job:
+        liveness, said = judge_job(owner, job)
+        return liveness, f"{describe(owner)}: {said}"
+    if evidence is None:
         return liveness, why
     return (
         Liveness.UNKNOWN,

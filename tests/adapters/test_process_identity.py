@@ -79,6 +79,16 @@ def test_slurm_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (owner.slurm_job, owner.slurm_cluster) == ("42", "crop")
 
 
+def test_name_of_a_slurm_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inside a Slurm job the record has the job's name if hesiod-watch chose it."""
+    monkeypatch.setenv("SLURM_JOB_NAME", "hw-process-0123456789abcdef")
+    assert process.this_owner("process", "slurm").slurm_name == ""
+    monkeypatch.setenv("SLURM_JOB_ID", "42")
+    assert process.this_owner("process", "slurm").slurm_name == "hw-process-0123456789abcdef"
+    monkeypatch.setenv("SLURM_JOB_NAME", "my,script")
+    assert process.this_owner("process", "slurm").slurm_name == ""
+
+
 def test_a_child_lives_and_dies() -> None:
     """A running process is alive; after its end was collected it is dead."""
     with sleeper() as child:

@@ -1,0 +1,166 @@
+"""Death of Slurm jobs: the controller and the accounting prove it together, neither does alone.
+
+The accounting alone proves nothing. It shows the end of a job at once, but the processes of a
+cancelled job may live for the whole `KillWait` (COMPLETING), and for seconds after a requeue it
+shows only the end of the first start. A controller that does not know a job proves nothing either:
+it forgets ended jobs after `MinJobAge`, and jobs of the last seconds when it is killed. No state of
+a lost node is a proof, because the processes there may live on.
+
+A caller asks the accounting first and the controller second, so that the later answer counts.
+
+This module only computes; `remote.slurm` collects the `JobEvidence`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from hesiod_watch.core.naming import display
+from hesiod_watch.core.ownership import Liveness, Owner
+
+ENDED = frozenset(
+    ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "PREEMPTED", "DEADLINE")
+)
+"""States of a job without processes, if the controller shows them."""
+LOST = frozenset(("NODE_FAIL", "BOOT_FAIL", "REVOKED"))
+"""States of a job that ended for Slurm, while its processes may live on a node without contact."""
+LIVING = frozenset(
+    (
+        *("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING"),
+        *("STAGE_OUT", "COMPLETING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD"),
+        "SPECIAL_EXIT",
+    )
+)
+"""States of a job that runs, will run, may run again, or still has processes."""
+JOB_NAME = re.compile(r"hw-[a-z]+-[0-9a-f]{16}")
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """One row about a job, as the controller or the accounting shows it."""
+
+    job_id: str
+    state: str  # one word, such as "RUNNING"
+    ended: bool = False  # only of the accounting: the row has an end time
+    nodes: str = ""
+    restarts: int = 0  # only of the controller: number of requeues
+    reason: str = ""  # only of the controller: why a pending job waits
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvidence:
+    """Rows about the jobs of one name; None if there was no answer, () if it has no such job."""
+
+    name: str
+    controller: tuple[JobRow, ...] | None = None
+    accounting: tuple[JobRow, ...] | None = None
+    problem: str = ""  # why the controller or the accounting gave no answer
+
+
+def job_name(action: str, token: str) -> str:
+    """Name of the job of a claim: it is chosen before the job is submitted, and never used again.
+
+    So the job can be found after any loss of an answer. `token` is that of the claim, in hex.
+    """
+    return f"hw-{action}-{token[:16]}"
+
+
+def is_submission(owner: Owner) -> bool:
+    """Whether a record names a job from outside: its process submits the job, and is no worker."""
+    return bool(owner.slurm_name) and not owner.slurm_job
+
+
+def judge_job(owner: Owner, evidence: JobEvidence) -> tuple[Liveness, str]:
+    """Liveness of a worker's job, and a sentence with its id, its state and what proves it.
+
+    Other jobs of the same name do not count if the record names the job's id.
+    """
+    who = _job(owner, evidence)
+    if evidence.controller is None:
+        return _unknown(f"{who}: {_no_answer('controller', evidence)}")
+    shown = _rows_of(owner, evidence.controller)
+    recorded = _rows_of(owner, evidence.accounting or ())
+    if living := _first(shown, LIVING):
+        return Liveness.ALIVE, f"{who}: the controller shows {_words(living)}"
+    if strange := [row for row in shown if row.state not in ENDED | LOST]:
+        return _unknown(f"{who}: the controller shows {_words(strange[0])}, an unknown state")
+    if lost := _first((*shown, *recorded), LOST):
+        return _unknown(
+            f"{who}: {_words(lost)}: its processes may live there, without contact to Slurm"
+        )
+    if shown:
+        restarts = max(row.restarts for row in shown)
+        if restarts and len(recorded) <= restarts:
+            return _unknown(f"{who}: it was requeued, and the accounting does not show every start")
+        return Liveness.DEAD, f"{who}: the controller shows {_words(shown[-1])}"
+    if evidence.accounting is None:
+        return _unknown(
+            f"{who}: the controller does not know it any more, and "
+            f"{_no_answer('accounting', evidence)}"
+        )
+    if not recorded:
+        return _unknown(f"{who}: neither the controller nor the accounting knows it")
+    for row in recorded:
+        if not row.ended or row.state not in ENDED | {"REQUEUED"}:
+            return _unknown(
+                f"{who}: the accounting shows {_words(row)} without an end, but the controller "
+                "does not know the job"
+            )
+    ends = [row for row in recorded if row.state in ENDED]
+    if not ends:
+        return _unknown(f"{who}: it was requeued, and the accounting does not show every start")
+    return Liveness.DEAD, (
+        f"{who}: the accounting shows {_words(ends[-1])}, and the controller does not know it "
+        "any more"
+    )
+
+
+def judge_submission(
+    owner: Owner, process: tuple[Liveness, str], evidence: JobEvidence
+) -> tuple[Liveness, str]:
+    """Liveness of a claim whose job may be submitted, and whose worker has made no record.
+
+    `process` is the verdict on the process that submits. If it is dead and the controller has no
+    job of this name, none comes. If one comes nevertheless, for example from a controller that was
+    frozen, its worker meets the next claim and yields.
+    """
+    if evidence.controller == () and not evidence.accounting:
+        liveness, why = process
+        return liveness, f"{why}; the controller has no job {evidence.name}"
+    return judge_job(owner, evidence)
+
+
+def _unknown(why: str) -> tuple[Liveness, str]:
+    return Liveness.UNKNOWN, why
+
+
+def _rows_of(owner: Owner, rows: Iterable[JobRow]) -> list[JobRow]:
+    return [row for row in rows if owner.slurm_job in ("", row.job_id)]
+
+
+def _first(rows: Iterable[JobRow], states: frozenset[str]) -> JobRow | None:
+    return next((row for row in rows if row.state in states), None)
+
+
+def _job(owner: Owner, evidence: JobEvidence) -> str:
+    rows = (*(evidence.controller or ()), *(evidence.accounting or ()))
+    number = owner.slurm_job or next((row.job_id for row in rows), "")
+    where = f" on {display(owner.slurm_cluster)}" if owner.slurm_cluster else ""
+    return (
+        f"Slurm job {display(number)} ({evidence.name}){where}"
+        if number
+        else (f"Slurm job {evidence.name}{where}")
+    )
+
+
+def _words(row: JobRow) -> str:
+    where = f" on {display(row.nodes)}" if row.nodes else ""
+    why = f" ({display(row.reason)})" if row.reason else ""
+    return f"{display(row.state)}{where}{why}"
+
+
+def _no_answer(which: str, evidence: JobEvidence) -> str:
+    why = f" ({display(evidence.problem)})" if evidence.problem else ""
+    return f"the {which} does not answer{why}"

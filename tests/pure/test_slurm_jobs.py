@@ -1,0 +1,209 @@
+"""Liveness of Slurm jobs: each state that a real Slurm shows, and what it proves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from hesiod_watch.core.ownership import Liveness, Owner
+from hesiod_watch.rules.liveness import OwnerEvidence, judge
+from hesiod_watch.rules.slurm_jobs import (
+    ENDED,
+    JOB_NAME,
+    LIVING,
+    LOST,
+    JobEvidence,
+    JobRow,
+    job_name,
+)
+
+ALIVE, DEAD, UNKNOWN = Liveness.ALIVE, Liveness.DEAD, Liveness.UNKNOWN
+NAME = job_name("process", "0123456789abcdef" * 2)
+DECIDER = Owner(
+    token="t",
+    action="process",
+    executor="slurm",
+    host="prom",
+    machine_id="m",
+    boot_id="b",
+    pid_namespace="pid:[1]",
+    pid=4711,
+    pid_start=99,
+    slurm_name=NAME,
+)
+WORKER = replace(DECIDER, host="node1", machine_id="n", boot_id="c", slurm_job="17")
+RUNS = OwnerEvidence(
+    same_machine=True, same_boot=True, same_pid_namespace=True, running=True, pid_start=99
+)
+GONE = replace(RUNS, running=False, pid_start=None)
+ELSEWHERE = OwnerEvidence(same_machine=False)
+
+
+def shown(*states: str, restarts: int = 0) -> tuple[JobRow, ...]:
+    return tuple(JobRow("17", state, nodes="node1", restarts=restarts) for state in states)
+
+
+def ended(*states: str) -> tuple[JobRow, ...]:
+    return tuple(JobRow("17", state, ended=True, nodes="node1") for state in states)
+
+
+TABLE = {
+    # case: what the controller shows, what the accounting shows, the verdict on a worker
+    "held or just submitted": (shown("PENDING"), (), ALIVE),
+    "running": (shown("RUNNING"), shown("PENDING"), ALIVE),
+    "running, recorded": (shown("RUNNING"), shown("RUNNING"), ALIVE),
+    "completed": (shown("COMPLETED"), ended("COMPLETED"), DEAD),
+    "failed": (shown("FAILED"), ended("FAILED"), DEAD),
+    "out of memory": (shown("OUT_OF_MEMORY"), ended("OUT_OF_MEMORY"), DEAD),
+    "ended, not recorded yet": (shown("FAILED"), shown("RUNNING"), DEAD),
+    "cancelled, ignores TERM": (shown("COMPLETING"), ended("CANCELLED"), ALIVE),
+    "cancelled, after KillWait": (shown("CANCELLED"), ended("CANCELLED"), DEAD),
+    "timeout, ignores TERM": (shown("COMPLETING"), ended("TIMEOUT"), ALIVE),
+    "timeout, after KillWait": (shown("TIMEOUT"), ended("TIMEOUT"), DEAD),
+    "preempted, first seconds": (shown("PENDING", restarts=1), ended("PREEMPTED"), ALIVE),
+    "preempted, requeued": (
+        shown("PENDING", restarts=1),
+        (*ended("PREEMPTED"), *shown("PENDING")),
+        ALIVE,
+    ),
+    "preempted without requeue": (shown("PREEMPTED"), ended("PREEMPTED"), DEAD),
+    "requeued by hand": (shown("PENDING", restarts=1), ended("REQUEUED"), ALIVE),
+    "requeued, and ended": (
+        shown("COMPLETED", restarts=1),
+        ended("REQUEUED", "COMPLETED"),
+        DEAD,
+    ),
+    "requeued, one start not recorded": (
+        shown("COMPLETED", restarts=1),
+        ended("COMPLETED"),
+        UNKNOWN,
+    ),
+    "requeued, accounting silent": (shown("COMPLETED", restarts=1), None, UNKNOWN),
+    "requeued, last start not recorded": ((), ended("REQUEUED", "REQUEUED"), UNKNOWN),
+    "requeued after a lost node": (
+        shown("COMPLETED", restarts=1),
+        ended("NODE_FAIL", "COMPLETED"),
+        UNKNOWN,
+    ),
+    "node lost": (shown("NODE_FAIL"), ended("NODE_FAIL"), UNKNOWN),
+    "node lost, purged": ((), ended("NODE_FAIL"), UNKNOWN),
+    "node lost, accounting silent": (shown("NODE_FAIL"), None, UNKNOWN),
+    "node came back": (shown("PENDING", restarts=1), ended("NODE_FAIL"), ALIVE),
+    "node did not start it": (shown("BOOT_FAIL"), ended("BOOT_FAIL"), UNKNOWN),
+    "revoked": (shown("REVOKED"), ended("REVOKED"), UNKNOWN),
+    "purged": ((), ended("COMPLETED"), DEAD),
+    "purged, requeued before": ((), ended("REQUEUED", "FAILED"), DEAD),
+    "purged, accounting silent": ((), None, UNKNOWN),
+    "forgotten by the controller": ((), shown("RUNNING"), UNKNOWN),
+    "end without an end time": ((), shown("COMPLETED"), UNKNOWN),
+    "unknown job": ((), (), UNKNOWN),
+    "controller silent, running before": (None, shown("RUNNING"), UNKNOWN),
+    "controller silent, ended": (None, ended("COMPLETED"), UNKNOWN),
+    "both silent": (None, None, UNKNOWN),
+    "accounting silent, running": (shown("RUNNING"), None, ALIVE),
+    "accounting silent, in memory": (shown("FAILED"), None, DEAD),
+    "state of a later Slurm": (shown("DREAMING"), ended("COMPLETED"), UNKNOWN),
+    "recorded state of a later Slurm": ((), ended("DREAMING"), UNKNOWN),
+    "ended and living rows": (shown("FAILED", "RUNNING"), ended("FAILED"), ALIVE),
+}
+
+
+@pytest.mark.parametrize(("controller", "accounting", "verdict"), TABLE.values(), ids=TABLE)
+def test_job_of_a_worker(
+    controller: tuple[JobRow, ...] | None,
+    accounting: tuple[JobRow, ...] | None,
+    verdict: Liveness,
+) -> None:
+    """A job is dead if the controller shows its end, or has forgotten an end on record."""
+    liveness, why = judge(WORKER, ELSEWHERE, JobEvidence(NAME, controller, accounting))
+    assert liveness is verdict
+    assert f"Slurm job 17 ({NAME})" in why
+
+
+@pytest.mark.parametrize(("controller", "accounting", "verdict"), TABLE.values(), ids=TABLE)
+@pytest.mark.parametrize("process", [RUNS, GONE, ELSEWHERE], ids=["runs", "gone", "elsewhere"])
+def test_job_of_a_claim_without_a_worker(
+    controller: tuple[JobRow, ...] | None,
+    accounting: tuple[JobRow, ...] | None,
+    verdict: Liveness,
+    process: OwnerEvidence,
+) -> None:
+    """A job that Slurm knows decides; the process that submitted it counts only without one."""
+    if controller == () and not accounting:
+        verdict = judge(replace(DECIDER, executor="local"), process)[0]
+    liveness, why = judge(DECIDER, process, JobEvidence(NAME, controller, accounting))
+    assert liveness is verdict
+    assert NAME in why
+
+
+def test_no_job_and_a_dead_submitter() -> None:
+    """A claim without a job is free after the end of its submitter, if the controller answers."""
+    assert judge(DECIDER, GONE, JobEvidence(NAME, (), ()))[0] is DEAD
+    assert judge(DECIDER, RUNS, JobEvidence(NAME, (), ()))[0] is ALIVE
+    assert judge(DECIDER, ELSEWHERE, JobEvidence(NAME, (), ()))[0] is UNKNOWN
+    assert judge(DECIDER, GONE, JobEvidence(NAME, None, ()))[0] is UNKNOWN
+    assert judge(DECIDER, GONE)[0] is UNKNOWN
+
+
+def test_dead_only_with_proof() -> None:
+    """For all evidence, DEAD needs a controller that answers, without a living or lost row."""
+    words = [*sorted(LIVING | LOST | ENDED), "NEW_WORD"]
+    rows = [(), *(shown(word) for word in words)]
+    recorded = [*rows, *(ended(word) for word in words)]
+    for controller, accounting in product([None, *rows], [None, *recorded]):
+        liveness, _ = judge(WORKER, ELSEWHERE, JobEvidence(NAME, controller, accounting))
+        states = {row.state for row in (*(controller or ()), *(accounting or ()))}
+        if liveness is DEAD:
+            assert controller is not None
+            assert not states & LOST
+            assert {row.state for row in controller} <= ENDED
+            assert controller or (accounting and all(row.ended for row in accounting))
+        if controller and controller[0].state in LIVING:
+            assert liveness is ALIVE
+
+
+def test_another_job_proves_nothing() -> None:
+    """Rows of another id, or evidence about another name, are no evidence about a worker."""
+    other = (JobRow("18", "COMPLETED", ended=True),)
+    assert judge(WORKER, ELSEWHERE, JobEvidence(NAME, other, other))[0] is UNKNOWN
+    running = (*shown("FAILED"), JobRow("18", "RUNNING"))
+    assert judge(WORKER, ELSEWHERE, JobEvidence(NAME, running, ()))[0] is DEAD
+    assert judge(DECIDER, ELSEWHERE, JobEvidence(NAME, running, ()))[0] is ALIVE
+    named = JobEvidence("hw-process-" + "0" * 16, shown("FAILED"), ended("FAILED"))
+    assert judge(WORKER, ELSEWHERE, named)[0] is UNKNOWN
+
+
+def test_a_process_that_is_seen_lives() -> None:
+    """A worker whose process is seen here is alive, whatever Slurm shows."""
+    here = replace(DECIDER, slurm_job="17")
+    purged = JobEvidence(NAME, (), ended("COMPLETED"))
+    assert judge(here, RUNS, purged)[0] is ALIVE
+    assert judge(here, GONE, purged)[0] is DEAD
+    assert judge(here, GONE, JobEvidence(NAME, shown("COMPLETING"), ()))[0] is ALIVE
+
+
+@pytest.mark.parametrize(
+    ("evidence", "says"),
+    [
+        (JobEvidence(NAME, shown("COMPLETING"), ()), "the controller shows COMPLETING on node1"),
+        (JobEvidence(NAME, (), ended("FAILED")), "the accounting shows FAILED on node1"),
+        (JobEvidence(NAME, shown("NODE_FAIL"), ()), "NODE_FAIL on node1: its processes may live"),
+        (JobEvidence(NAME, None, (), "frozen\n"), "controller does not answer (frozen\\n)"),
+        (JobEvidence(NAME, (), None), "the accounting does not answer"),
+        (JobEvidence(NAME, (), ()), "neither the controller nor the accounting"),
+        (JobEvidence(NAME, shown("BAD\x1b")), "BAD\\x1b on node1, an unknown state"),
+    ],
+)
+def test_sentences(evidence: JobEvidence, says: str) -> None:
+    """The sentence names the job, its state and node, and the part of Slurm that shows it."""
+    assert says in judge(WORKER, ELSEWHERE, evidence)[1]
+
+
+def test_names() -> None:
+    """The name of a job contains the action and half of the claim's token."""
+    assert NAME == "hw-process-0123456789abcdef"
+    assert JOB_NAME.fullmatch(NAME)
+    assert not JOB_NAME.fullmatch(f"{NAME},other")
+    assert not JOB_NAME.fullmatch(f"{NAME}\n")
