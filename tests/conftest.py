@@ -13,6 +13,7 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from rt_server import RtServer
+    from slurm_cluster import SlurmCluster
 
 # The examples of a property test depend on the test only, so a failure in CI can be repeated here.
 # For the same reason there is no database of earlier failures. A deadline for each example has no
@@ -71,6 +72,25 @@ def tracker(tracker_server: RtServer) -> Iterator[RtServer]:
     tracker_server.thaw()
     if not tracker_server.is_up:
         tracker_server.up()
+
+
+@pytest.fixture(scope="session")
+def slurm_session() -> Iterator[SlurmCluster]:
+    """A real Slurm for all tests of this process; tests use `slurm`, which is in order."""
+    from slurm_cluster import missing, slurm_cluster  # late: only some tests need it
+
+    if problem := missing():
+        pytest.skip(problem)
+    with slurm_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def slurm(slurm_session: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmCluster]:
+    """A real Slurm that is running, without jobs, and that commands of this process use."""
+    monkeypatch.setenv("SLURM_CONF", str(slurm_session.conf))
+    yield slurm_session
+    slurm_session.mend()
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
