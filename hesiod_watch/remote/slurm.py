@@ -24,7 +24,15 @@ from typing import TypeAlias
 
 from hesiod_watch.core.naming import display
 from hesiod_watch.host.command import CommandResult, CommandRunner, run
-from hesiod_watch.rules.slurm_jobs import JOB_NAME, LIVING, JobEvidence, JobRow
+from hesiod_watch.rules.slurm_jobs import (
+    JOB_NAME,
+    LIVING,
+    JobEvidence,
+    JobMark,
+    JobRow,
+    ListedJob,
+    mark_in,
+)
 
 ANSWER_WITHIN = 15.0
 """Seconds that a command may take; the commands themselves give a silent controller up after 10."""
@@ -38,6 +46,7 @@ _JOB = b'#!/bin/sh\nexec "$@"\n'
 """The batch script. It gets the command as its arguments, so nothing has to be quoted."""
 # The reason is the last column, because it may contain any character.
 _SHOWN = "JobID:20|,Name:64|,State:32|,RestartCnt:12|,NodeList:64|,Reason:64"
+_LISTED = _SHOWN.replace("Reason:", "Comment:64|,Reason:")
 _RECORDED = "JobIDRaw,JobName,State,End,NodeList"
 
 REFUSED = (
@@ -112,18 +121,24 @@ class SlurmClient:
         self._stop = stop
 
     def submit(
-        self, name: str, command: Sequence[str], log: str, options: Sequence[str] = ()
+        self,
+        name: str,
+        command: Sequence[str],
+        log: str,
+        options: Sequence[str] = (),
+        mark: JobMark | None = None,
     ) -> Submission:
         """Submit a job that runs `command`; `options` are words for sbatch.
 
-        The job starts at most once. Its output is appended to `log`, a path on the node. It gets no
-        variable of this process.
+        The job starts at most once. Its output is appended to `log`, a path on the node, in which
+        sbatch replaces words such as %j. It gets no variable of this process.
         """
         if not JOB_NAME.fullmatch(name):
             raise ValueError(f"not a name of a job: {name}")
         ours = (
             *("--parsable", "--no-requeue", "--export=NONE", "--chdir=/", "--open-mode=append"),
             *(f"--job-name={name}", f"--output={log}"),
+            *((f"--comment={mark}",) if mark else ()),
         )
         ended = self._run(("sbatch", *self._cluster, *options, *ours, "/dev/stdin", *command), _JOB)
         return submission_of(ended)
@@ -146,6 +161,29 @@ class SlurmClient:
             except ValueError as error:
                 return None, f"squeue: {error}"
         return found, ""
+
+    def listed(self, user: str = "") -> tuple[tuple[ListedJob, ...] | None, str]:
+        """All jobs that hesiod-watch has submitted, or None and the reason.
+
+        `user`, a name or number, asks for those of one user, which is less work for the controller.
+        A row that is not of such a job is skipped: its name may contain anything.
+        """
+        ended = self._run(
+            (
+                *("squeue", *self._cluster, "--all", "--noheader", "--states=all"),
+                *(f"--Format={_LISTED}", *((f"--user={user}",) if user else ())),
+            )
+        )
+        if ended.why or ended.code:
+            return None, f"squeue: {_words(ended)}"
+        found = []
+        for line in ended.output.decode("utf-8", "replace").splitlines():
+            cells = [cell.strip() for cell in line.split("|", 6)]
+            if len(cells) == 7 and cells[0].isdecimal() and JOB_NAME.fullmatch(cells[1]):
+                mark = mark_in(cells.pop(5))
+                if mark and cells[3].isdecimal():
+                    found.append(ListedJob(cells[1], _shown(cells), mark))
+        return tuple(found), ""
 
     def ended(self, names: Collection[str], since: datetime) -> tuple[JobRows | None, str]:
         """Rows of the accounting about the jobs of these names, or None and the reason.

@@ -13,6 +13,7 @@ This module only computes; `remote.slurm` collects the `JobEvidence`.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -65,6 +66,102 @@ def job_name(action: str, token: str) -> str:
     So the job can be found after any loss of an answer. `token` is that of the claim, in hex.
     """
     return f"hw-{action}-{token[:16]}"
+
+
+@dataclass(frozen=True, slots=True)
+class JobMark:
+    """Purpose of a job, as its comment in Slurm says: digests, because names are not trusted.
+
+    The digest of the cell is that of the run for work on a run.
+    """
+
+    installation: str
+    run: str
+    cell: str
+
+    def __str__(self) -> str:
+        return f"hesiod-watch:{self.installation}:{self.run}:{self.cell}"
+
+
+_MARK = re.compile(r"hesiod-watch:([0-9a-f]{12}):([0-9a-f]{12}):([0-9a-f]{12})")
+
+
+def job_mark(output: str, run: str, cell: object) -> JobMark:
+    """Mark of a job; `output` is the output area, which no two installations share."""
+    return JobMark(_digest(output), _digest(output, run), _digest(output, run, str(cell or "")))
+
+
+def mark_in(comment: str) -> JobMark | None:
+    """Mark in the comment of a job; None if hesiod-watch did not submit it."""
+    match = _MARK.fullmatch(comment)
+    return JobMark(*match.groups()) if match else None
+
+
+def _digest(*words: str) -> str:
+    text = "\0".join(word for word in words if word)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedJob:
+    """A job of an installation, as the controller lists it."""
+
+    name: str
+    row: JobRow
+    mark: JobMark
+
+    @property
+    def lives(self) -> bool:
+        return self.row.state in LIVING
+
+    def does(self, action: str) -> bool:
+        """Whether the job performs this action."""
+        return self.name.startswith(f"hw-{action}-")
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnd:
+    """How the job of a dead owner ended."""
+
+    is_attempt: bool  # False: the work is started again without counting it
+    words: str  # end of a sentence that begins with the attempt
+
+
+_ENDS = {
+    "FAILED": "failed",
+    "OUT_OF_MEMORY": "used more memory than slurm.memory allows",
+    "TIMEOUT": "reached its time limit slurm.time",
+    "COMPLETED": "ended without a result",
+    "CANCELLED": "was cancelled",
+    "PREEMPTED": "was preempted by another job",
+    "DEADLINE": "could not end before its deadline",
+    "NODE_FAIL": "lost its node",
+    "BOOT_FAIL": "could not start: its node did not boot",
+}
+_NO_ATTEMPT = frozenset(("PREEMPTED", "DEADLINE", *LOST))
+
+
+def job_end(owner: Owner, evidence: JobEvidence, log: str, *, worked: bool) -> JobEnd:
+    """How a job ended that is proven dead; `log` is the file with its output.
+
+    `worked` says whether a worker has recorded itself. A job that was cancelled before, or that
+    Slurm has lost, was no attempt.
+    """
+    rows = [
+        row
+        for row in _rows_of(owner, (*(evidence.accounting or ()), *(evidence.controller or ())))
+        if row.state in ENDED | LOST
+    ]
+    if not rows:
+        return JobEnd(False, f"has not begun: Slurm has no job {evidence.name}")
+    row = rows[-1]
+    where = f" on {display(row.nodes)}" if row.nodes else ""
+    words = (
+        f"ended with its Slurm job {display(row.job_id)} ({evidence.name}){where}, which "
+        f"{_ENDS.get(row.state, 'ended')} ({display(row.state)})"
+    )
+    is_attempt = row.state not in _NO_ATTEMPT and (worked or row.state != "CANCELLED")
+    return JobEnd(is_attempt, f"{words}; its output: {display(log)}" if is_attempt else words)
 
 
 def is_submission(owner: Owner) -> bool:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import pytest
+from snapshots import cell, claim, flag, run
 
+from hesiod_watch.core.model import Snapshot
 from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.rules.liveness import OwnerEvidence, judge
 from hesiod_watch.rules.slurm_jobs import (
@@ -16,8 +19,13 @@ from hesiod_watch.rules.slurm_jobs import (
     LOST,
     JobEvidence,
     JobRow,
+    ListedJob,
+    job_end,
+    job_mark,
     job_name,
+    mark_in,
 )
+from hesiod_watch.rules.unwanted_jobs import unwanted_jobs
 
 ALIVE, DEAD, UNKNOWN = Liveness.ALIVE, Liveness.DEAD, Liveness.UNKNOWN
 NAME = job_name("process", "0123456789abcdef" * 2)
@@ -207,3 +215,66 @@ def test_names() -> None:
     assert JOB_NAME.fullmatch(NAME)
     assert not JOB_NAME.fullmatch(f"{NAME},other")
     assert not JOB_NAME.fullmatch(f"{NAME}\n")
+
+
+@pytest.mark.parametrize("worked", [False, True], ids=["pending", "worked"])
+@pytest.mark.parametrize("state", sorted(ENDED | LOST))
+def test_ends_that_are_attempts(state: str, worked: bool) -> None:
+    """A failure and a limit are attempts; preemption and loss are not; cancellation of work is."""
+    end = job_end(DECIDER, JobEvidence(NAME, ended(state)), "/output/a.log", worked=worked)
+    counts = {"CANCELLED": worked, "PREEMPTED": False, "DEADLINE": False}
+    assert end.is_attempt is (state not in LOST and counts.get(state, True))
+    assert f"17 ({NAME}) on node1" in end.words
+    assert state in end.words
+    assert ("/output/a.log" in end.words) is end.is_attempt
+
+
+def test_end_of_no_job() -> None:
+    """A job that Slurm does not have was no attempt."""
+    end = job_end(DECIDER, JobEvidence(NAME, (), ()), "/output/a.log", worked=False)
+    assert not end.is_attempt
+    assert NAME in end.words
+
+
+def test_marks() -> None:
+    """A mark tells cells, runs and installations apart, and is read from a comment."""
+    marks = [
+        job_mark(output, run, cell)
+        for output, run, cell in product(("/a", "/b"), ("r", "s"), (None, "l/c", "l/d"))
+    ]
+    assert len(set(marks)) == len(marks)
+    assert len({mark.installation for mark in marks}) == 2
+    assert len({mark.run for mark in marks}) == 4
+    assert [mark_in(str(mark)) for mark in marks] == marks
+    assert mark_in("hesiod-watch:x") is None
+    assert mark_in(f"{marks[0]}\n") is None
+
+
+def test_unwanted() -> None:
+    """A job without a claim is unwanted, and one of an aborted run or cell; doubt means wanted."""
+    here, there = cell("c1"), cell("c2")
+    owned = replace(here.flags, claims=(claim(owner=DECIDER),))
+
+    def job(name: str, of: object) -> ListedJob:
+        return ListedJob(name, JobRow("1", "RUNNING"), job_mark("/output", "run", of))
+
+    mine, other = job(NAME, here.id), job(job_name("process", "f" * 32), here.id)
+    backup = job(job_name("backup", "e" * 32), there.id)
+    jobs = (mine, other, backup)
+
+    def unwanted(snapshot: Snapshot) -> list[ListedJob]:
+        return list(unwanted_jobs(snapshot, jobs, Path("/output")))
+
+    working = run(replace(here, flags=owned), there)
+    assert unwanted(working) == [other]
+    assert unwanted(replace(working, problem="it cannot be read")) == []
+    assert unwanted(replace(working, flags=frozenset({"aborted"}))) == list(jobs)
+    done = replace(owned, done=flag())
+    assert unwanted(run(replace(here, flags=done), there)) == [mine, other]
+    aborted = replace(there.flags, aborted=flag())
+    assert unwanted(run(replace(here, flags=owned), replace(there, flags=aborted))) == [
+        other,
+        backup,
+    ]
+    yielded = replace(owned, claims=(claim(owner=DECIDER, yielded=True),))
+    assert unwanted(run(replace(here, flags=yielded), there)) == [mine, other]
