@@ -100,8 +100,13 @@ def test_documented_defaults() -> None:
     lines["notify"]["rt"] = lines.pop("notify.rt")
     chat = {"url_file": "/d"}  # there is no channel of this kind by default
     lines["notify"]["channels"] = {"chat": {**chat, **lines.pop("notify.channels.NAME")}}
+    lines["slurm"]["per_action"] = {"backup": lines.pop("slurm.per_action.NAME")}
     document = yaml.safe_dump({"landing": "/a", "output": "/b", **lines})
-    given = {"backups": {"second": backup}, "notify": {"channels": {"chat": chat}}}
+    given = {
+        "backups": {"second": backup},
+        "notify": {"channels": {"chat": chat}},
+        "slurm": {"per_action": {"backup": {}}},
+    }
     least = yaml.safe_dump({"landing": "/a", "output": "/b", **given})
     assert config.parse(document, None) == config.parse(least, None)
 
@@ -146,13 +151,16 @@ def uncommented(sample: str, key: str) -> str:
 
 def test_sample_has_every_key() -> None:
     """The sample shows every key, with a comment above each."""
-    sample = uncommented(uncommented(config.sample(), "backups"), "channels")
+    sample = config.sample()
+    for key in ("backups", "channels", "per_action"):
+        sample = uncommented(sample, key)
     lines = sample.splitlines()
     places = dict(places_of(yaml.compose(sample, Loader=yaml.SafeLoader)))
     for name, _ in config_keys():
         index = places[
             name.replace("backups.NAME", "backups.second")
             .replace("channels.NAME", "channels.chat")
+            .replace("per_action.NAME", "per_action.backup")
             .replace("upstreams.NAME", "upstreams.local")
             .replace("types.NAME", "types.internal")
         ]

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,14 +16,16 @@ from typing import TypeVar
 from hesiod_watch.config import Config, load
 from hesiod_watch.core.attention import Stops
 from hesiod_watch.core.attention_kinds import KINDS
-from hesiod_watch.core.circumstances import Circumstances
+from hesiod_watch.core.circumstances import Circumstances, SlurmSilence
 from hesiod_watch.core.errors import HesiodError, PermanentError, UsageError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import CellId, ListedRun, RunName, Snapshot
 from hesiod_watch.core.naming import display, parse_cell
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.host.files import OpenDirectory
+from hesiod_watch.remote.slurm_judge import client_of, with_asking_judge
 from hesiod_watch.rules.attention import attention_of_site
+from hesiod_watch.rules.liveness import SLURM
 from hesiod_watch.rules.stages import find_cell, match_cells
 from hesiod_watch.runs.areas import landing_owners
 from hesiod_watch.runs.first_look import FirstLooks
@@ -41,7 +44,7 @@ SUGGESTIONS = 3
 def config_of(options: argparse.Namespace) -> Config:
     """The configuration of this command line. Raises ConfigError with every mistake at once."""
     explicit = Path(options.config) if options.config else None
-    return load(explicit, environ=os.environ, cwd=Path.cwd())
+    return with_asking_judge(load(explicit, environ=os.environ, cwd=Path.cwd()))
 
 
 def now() -> datetime:
@@ -171,6 +174,10 @@ def warn_about_site(config: Config) -> Circumstances:
     The same checks as those before any work.
     """
     around = site_circumstances(config)
+    if config.processing.executor == SLURM:
+        jobs, problem = client_of(config).listed()
+        silence = SlurmSilence(problem) if jobs is None else None
+        around = replace(around, slurm_silence=silence)
     for each in attention_of_site(around, now()):
         if each.needs_person or KINDS[each.kind].stops is Stops.WORK:
             print_problem(each.sentence)

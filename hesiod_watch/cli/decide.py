@@ -13,6 +13,7 @@ from hesiod_watch.cli.common import (
     config_of,
     look_at,
     open_run,
+    print_problem,
     require_observed,
     run_path,
 )
@@ -24,8 +25,11 @@ from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.host import process
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.host.runlog import RunLog
+from hesiod_watch.remote.slurm_judge import client_of
 from hesiod_watch.rules.evidence import owner_words
 from hesiod_watch.rules.late_data import late_step, late_words, raw_removed
+from hesiod_watch.rules.liveness import SLURM
+from hesiod_watch.rules.slurm_jobs import job_mark
 from hesiod_watch.rules.stages import at, stage_of
 from hesiod_watch.runs import flags
 
@@ -74,6 +78,7 @@ def call_abort(options: argparse.Namespace) -> int:
     record = _record(options.why, cell)
     name = flags.aborted(cell.stem) if cell else "aborted"
     flags.create(pipeline, name, record)
+    _cancel_jobs(config_of(options), snapshot, cell)
     _log(snapshot, cell, f"aborted by {record['user']}: {options.why}")
     print(f"{_label(snapshot, cell)}: aborted; no more work is started")
     return 0
@@ -107,6 +112,7 @@ def call_retry(options: argparse.Namespace) -> int:
     if not moved and not run_flag:
         raise PermanentError(f"{_label(snapshot, cell)}: nothing has failed")
     for candidate in moved:
+        _cancel_jobs(config_of(options), snapshot, candidate.id)
         _log(snapshot, candidate.id, f"retry requested by {_this_user().user}: {options.why}")
         print(
             f"{_label(snapshot, candidate.id)}: its flags are in pipeline/attic/; it is started at"
@@ -167,6 +173,7 @@ def call_release(options: argparse.Namespace) -> int:
             f"{_label(snapshot, cell)}: no claim has an owner whose state is unknown"
         )
     for candidate in waiting:
+        _cancel_jobs(config_of(options), snapshot, candidate.id)
         flags.archive_flags(pipeline, candidate.id.stem, why=options.why)
         owner = owner_words(candidate.flags.claim.owner if candidate.flags.claim else None)
         _log(
@@ -176,6 +183,27 @@ def call_release(options: argparse.Namespace) -> int:
         )
         print(f"{_label(snapshot, candidate.id)}: released; it is started at the next pass")
     return 0
+
+
+def _cancel_jobs(config: Config, snapshot: Snapshot, cell: CellId | None) -> None:
+    """Cancel the Slurm jobs of a cell, or of a whole run; what fails is only printed.
+
+    A job that starts nevertheless finds that its claim is missing, and ends.
+    """
+    if config.processing.executor != SLURM:
+        return
+    client, mark = client_of(config), job_mark(str(config.output), snapshot.run, cell)
+    jobs, problem = client.listed()
+    names = [
+        job.name
+        for job in jobs or ()
+        if job.lives and job.mark.run == mark.run and (cell is None or job.mark.cell == mark.cell)
+    ]
+    if problem := problem or client.cancel(names):
+        print_problem(
+            f"{_label(snapshot, cell)}: its Slurm jobs may not be cancelled: {problem}; the next"
+            " pass cancels them"
+        )
 
 
 def _subject(options: argparse.Namespace) -> tuple[flags.Pipeline, Snapshot, CellId | None]:

@@ -32,6 +32,7 @@ from hesiod_watch.core.ownership import Owner
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host import process
 from hesiod_watch.host.files import OpenDirectory
+from hesiod_watch.rules.liveness import SLURM
 from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.stages import at, stage_of, why_stage
 from hesiod_watch.runs import flags
@@ -109,8 +110,13 @@ def call_perform(options: argparse.Namespace) -> int:
     owner = process.this_owner(options.action, "inline", reason=options.reason)
     Job(options.action, run_dir, config, owner).check_output_area()  # before any claim is made
     if options.claimed:
-        epoch, _, _ = options.claimed.partition(":")
-        owner = replace(owner, executor="local", epoch=int(epoch))
+        epoch, _, token = options.claimed.partition(":")
+        executor = SLURM if owner.slurm_name else "local"
+        owner = replace(owner, executor=executor, epoch=int(epoch))
+        if owner.slurm_name:
+            return perform_job(
+                Job(options.action, run_dir, config, owner, cell, options.reason), token
+            )
     elif kind.mode is ActionMode.CLAIMED and cell and snapshot:
         owner = _claim(config, run, snapshot, cell, owner)
     job = Job(options.action, run_dir, config, owner, cell, options.reason, options.upstream)
@@ -123,6 +129,25 @@ def call_perform(options: argparse.Namespace) -> int:
         outcome = perform(job)
     if outcome == "nothing":
         print(f"hesiod-watch: {options.action}: there was nothing left to do", file=sys.stderr)
+    return 0
+
+
+def perform_job(job: Job, token: str) -> int:
+    """Perform an action as a Slurm job, if the claim that names this job is still there."""
+    work = flags.work_of(job.action, job.cell)
+    submission = flags.job_of(work)
+    claimed = ACTIONS[job.action].mode is ActionMode.CLAIMED
+    name = flags.started(job.the_cell.stem, job.owner.epoch) if claimed else f"{submission}.started"
+    submitter = flags.read_flags(job.pipeline).owner(name)
+    if submitter is None or submitter.token != token:
+        print(f"hesiod-watch: {job.action}: the claim of this job is gone", file=sys.stderr)
+        return 0
+    try:
+        perform(job)
+    finally:
+        if not claimed:
+            submitted = replace(job.owner, token=token)
+            flags.end_attempt(job.pipeline, submission, submitted, "done")
     return 0
 
 

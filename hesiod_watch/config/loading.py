@@ -21,6 +21,7 @@ import yaml
 
 from hesiod_watch.config.notify import notify_problems
 from hesiod_watch.config.reading import ReadContext, read_section
+from hesiod_watch.config.slurm import slurm_problems
 from hesiod_watch.config.values import (
     BackupPlaceSettings,
     Config,
@@ -128,6 +129,7 @@ def parse(text: str, path: Path | None) -> Config:
         check_intervals(config, reading)
         check_upstreams(config, reading)
         check_backups(config, reading)
+        check_slurm(config, reading)
         check_notify(config, reading)
     if reading.problems or config is None:
         raise ConfigError(
@@ -273,6 +275,12 @@ def check_backups(config: Config, reading: ReadContext) -> None:
                 text = f"{name} is the same directory, or one is inside the other"
                 reading.problem(reading.lines[f"{key}.location"], f"{key}.location", text)
         ours.append((f"the backup {backup.name}", place.host, place.path))
+
+
+def check_slurm(config: Config, reading: ReadContext) -> None:
+    for name, text in slurm_problems(config.slurm):
+        key = f"slurm.{name}"
+        reading.problem(reading.lines[key], key, text)
 
 
 def check_notify(config: Config, reading: ReadContext) -> None:

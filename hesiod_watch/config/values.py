@@ -22,6 +22,7 @@ from hesiod_watch.config.reading import (
     UserListValue,
     WordListValue,
 )
+from hesiod_watch.config.slurm import SlurmSettings
 from hesiod_watch.config.take_up_settings import TakeUpSettings
 from hesiod_watch.core import model
 from hesiod_watch.core.location import Location, parse_location, run_in
@@ -195,9 +196,9 @@ class StripSettings:
 class ProcessingSettings:
     """How cells are processed."""
 
-    executor: Literal["local", "inline", "dry-run"] = "local"
+    executor: Literal["local", "inline", "dry-run", "slurm"] = "local"
     """`local` starts a process per action, `inline` works in the deciding process, `dry-run` only
-    prints the actions.
+    prints the actions, `slurm` submits those of `slurm.actions` as jobs.
     """
 
     workers: Annotated[int, IntegerValue(1, 1024, auto=default_workers)] = field(
@@ -317,6 +318,9 @@ class Config:
 
     processing: ProcessingSettings = field(default_factory=ProcessingSettings)
     """How cells are processed."""
+
+    slurm: SlurmSettings = field(default_factory=SlurmSettings)
+    """Work on a Slurm cluster, for `processing.executor: slurm`."""
 
     backups: tuple[BackupPlaceSettings, ...] = ()
     """Backups of results and raw data, by name; `{}`: none, and then nothing is ever deletable."""

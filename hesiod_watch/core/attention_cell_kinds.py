@@ -74,6 +74,20 @@ CELL_KINDS = (
         (Step("if you have checked that the owner is dead", RELEASE),),
     ),
     AttentionKind(
+        "job-waiting",
+        PERSON,
+        "the Slurm job of a cell has not begun for longer than the grace period",
+        "its job has not begun: {why}",
+        (
+            Step("see what Slurm says about it, also whether it is held", "squeue --name={job}"),
+            Step(
+                "if the cluster is only busy, wait; if the job can never start, mend `slurm` in the"
+                " configuration, then cancel the job: another one is submitted",
+                "scancel --name={job}",
+            ),
+        ),
+    ),
+    AttentionKind(
         "worker-died",
         NOTE,
         "the last worker of a cell has died; the next attempt starts by itself after a pause",

@@ -98,6 +98,16 @@ SITE_KINDS = (
         Stops.ARRIVAL,
     ),
     AttentionKind(
+        "slurm-silent",
+        PERSON,
+        "Slurm does not answer, so no job is submitted, and no end of one is known",
+        "Slurm does not answer: {why}; jobs that run go on",
+        (
+            Step("ask its controller", "scontrol ping"),
+            Step("then look at the jobs", "squeue --me"),
+        ),
+    ),
+    AttentionKind(
         "backup-missing",
         PERSON,
         "the place of a backup is missing or is not the backup, so nothing is copied to it",

@@ -40,6 +40,14 @@ class RefusedAction:
 
 
 @dataclass(frozen=True, slots=True)
+class SlurmSilence:
+    """A Slurm that does not answer, so no job is submitted and no end of one is known."""
+
+    why: str
+    since: datetime | None = None  # first failure in a row; None: unknown
+
+
+@dataclass(frozen=True, slots=True)
 class DeniedPath:
     """Directory in which this user must write for the run's work, and may not."""
 
@@ -92,6 +100,7 @@ class Circumstances:
     # Action → who holds the slots of this host; an action with a free slot is not in it.
     busy: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     backups: Mapping[str, str] = field(default_factory=dict)  # name → why it is missing
+    slurm_silence: SlurmSilence | None = None
     watchers: tuple[Heartbeat, ...] = ()
     state_directory: Path | None = None  # directory of the state files of the watchers
     effects: ConfigEffects = field(default_factory=ConfigEffects)

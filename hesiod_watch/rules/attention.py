@@ -10,19 +10,22 @@ cell. So the first entry that concerns a cell is what blocks it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from hesiod_watch.core.attention import READ, WRITE, Attention, Stops, with_rights
 from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.circumstances import Circumstances
 from hesiod_watch.core.model import Cell, Policy, Snapshot, Stage
 from hesiod_watch.core.text import number_of
+from hesiod_watch.core.times import rested
 from hesiod_watch.rules.cell_attention import attention_of_cell
 from hesiod_watch.rules.heartbeat import attention_of_watchers
 from hesiod_watch.rules.historic import day_of
 from hesiod_watch.rules.run_attention import attention_of_run
 from hesiod_watch.rules.stages import FINISHED, stage_of
 
+SLURM_SILENCE = timedelta(minutes=10)
+"""Time without an answer of Slurm after which a person is needed: a restart takes less."""
 SHOWN = 3
 """Number of runs that a sentence names."""
 _READS = {
@@ -140,6 +143,9 @@ def _site(around: Circumstances, now: datetime) -> Iterator[Attention]:
                 location=upstream.location,
                 why=upstream.problem,
             )
+    silence = around.slurm_silence
+    if silence and rested(silence.since, now, SLURM_SILENCE):
+        yield KINDS["slurm-silent"].about(since=silence.since, why=silence.why)
     for name, why in around.backups.items():
         yield KINDS["backup-missing"].about(backup=name, why=why)
     yield from _of_configuration(around)

@@ -14,9 +14,9 @@ from hesiod_watch.core.cell_contents import NOT_FOLLOWED, Completeness, DataKind
 from hesiod_watch.core.circumstances import Circumstances
 from hesiod_watch.core.model import LOCAL, Cell, Policy, Snapshot, Stage
 from hesiod_watch.core.naming import display
-from hesiod_watch.core.ownership import Liveness, Wait
+from hesiod_watch.core.ownership import Claim, Liveness, Wait
 from hesiod_watch.core.results import AttemptEnd
-from hesiod_watch.core.times import iso, time_at, time_of
+from hesiod_watch.core.times import iso, rested, time_at, time_of
 from hesiod_watch.rules import damaged_sources
 from hesiod_watch.rules.attempt_pauses import pause_words
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
@@ -221,15 +221,20 @@ def _of_claimed(
     claim, progress = cell.flags.claim, cell.progress
     if claim and claim.liveness is Liveness.UNKNOWN:
         owner = claim.worker or claim.owner
+        silent = around.slurm_silence and owner and owner.slurm_name
         signs = (time_at(claim.made), time_at(progress.updated) if progress else None)
         yield _about(
-            "owner-unknown" if is_silent(signs, now) else "owner-elsewhere",
+            "owner-unknown" if is_silent(signs, now) and not silent else "owner-elsewhere",
             snapshot,
             cell,
             time_at(claim.made),
             owner=describe(owner) if owner else "an unknown owner",
             why=claim.evidence,
         )
+    elif job_waits(claim, policy, now):
+        job = claim.owner.slurm_name if claim and claim.owner else ""
+        why, made = claim.evidence if claim else "", time_at(claim.made) if claim else None
+        yield _about("job-waiting", snapshot, cell, made, why=why, job=job)
     elif words := pause_words(cell, policy, now):
         death = claim.death if claim else None
         yield _about("worker-died", snapshot, cell, time_of(death.time if death else ""), why=words)
@@ -245,6 +250,14 @@ def _of_claimed(
                 "an ingest of its cell is under way: " if progress.phase == Wait.FOR_INGEST else ""
             )
             yield _about("worker-waits", snapshot, cell, since, why=f"{what}{why}")
+
+
+def job_waits(claim: Claim | None, policy: Policy, now: datetime) -> bool:
+    """Whether the Slurm job of a claim has not begun for longer than the grace period."""
+    if claim is None or claim.worker or claim.owner is None or not claim.owner.slurm_name:
+        return False
+    grace = timedelta(seconds=policy.grace)
+    return claim.liveness is Liveness.ALIVE and rested(time_at(claim.made), now, grace)
 
 
 def _of_ready(

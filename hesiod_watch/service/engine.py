@@ -88,6 +88,7 @@ class Engine:
             self._on_end,
             repeat=self.repeat,
             why_historic=self.first_looks.why_historic,
+            on_answer=self.queue.wake,
         )
         self.settled_runs = SettledRuns(self.config, self.landing)
         self._open: set[Path] = set()  # runs whose last look found open work, or met a bug
@@ -220,7 +221,12 @@ class Engine:
         myself = Heartbeat(watcher_name(host, kind), self.reconciler.clock(), due=None, kind=kind)
         around = site_circumstances(self.config, own=state_file(host, kind))
         watchers = (*around.watchers, myself)
-        return replace(around, upstreams=self.upstream_answers, watchers=watchers)
+        silence = self.reconciler.slurm_silence()
+        if silence and not self.repeat:  # a poll asks once, so it does not know since when
+            silence = replace(silence, since=None)
+        return replace(
+            around, upstreams=self.upstream_answers, watchers=watchers, slurm_silence=silence
+        )
 
     @property
     def upstream_answers(self) -> tuple[UpstreamAnswer, ...]:
@@ -265,6 +271,11 @@ class Engine:
         Only the deciding thread may call this.
         """
         any_ended = False
+        runs, room = self.reconciler.take_answers()
+        for run_dir in runs:
+            self.queue.add(run_dir)
+        if room:
+            self.retry_full()
         while self._endings:
             any_ended = True
             ended = self._endings.popleft()

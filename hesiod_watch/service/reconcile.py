@@ -12,12 +12,13 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from hesiod_watch.config import Config
 from hesiod_watch.core.action_kinds import INGEST, TELL, ActionMode
 from hesiod_watch.core.attention import Attention
-from hesiod_watch.core.circumstances import RefusedAction
+from hesiod_watch.core.circumstances import RefusedAction, SlurmSilence
 from hesiod_watch.core.errors import FlagExists, HesiodError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Action, CellId, Decision, ListedRun, RunName, Snapshot
@@ -26,7 +27,9 @@ from hesiod_watch.core.times import BackOff, due_at
 from hesiod_watch.host import process
 from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.host.locks import lock_problems
+from hesiod_watch.remote.slurm_judge import is_job
 from hesiod_watch.rules import delivery
+from hesiod_watch.rules.liveness import SLURM
 from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.run_attention import refused_action
 from hesiod_watch.rules.stages import is_at_rest
@@ -35,6 +38,7 @@ from hesiod_watch.runs import flags
 from hesiod_watch.runs.areas import landing_owners, require_writable
 from hesiod_watch.runs.observe import WhyHistoric, observe
 from hesiod_watch.service.executors import EndedAction, Executor, make
+from hesiod_watch.service.executors.slurm import SlurmJobs
 from hesiod_watch.service.needs_person import RunsThatNeedPerson
 from hesiod_watch.service.waiting_line import WaitingLine, workers_for
 
@@ -84,11 +88,17 @@ class Reconciler:
     # False: repeated actions run once for each cell, as in a poll, which must end
     repeat: bool = True
     why_historic: WhyHistoric = lambda run, cells: ""
+    on_answer: Callable[[], None] = lambda: None  # Slurm has answered; called in its thread
 
     def __post_init__(self) -> None:
         policy = self.config.policy()
         self._policy = policy if self.repeat else replace(policy, sync_interval=0.0)
-        self._heavy: Executor = make(self.config.processing.executor, self.config, self.on_end)
+        executor = self.config.processing.executor
+        self._jobs: SlurmJobs | None = None
+        if executor == SLURM:
+            self._jobs = SlurmJobs(self.config, self.on_end, self.on_answer)
+            self.config, executor = replace(self.config, judge=self._jobs.judge), "local"
+        self._heavy: Executor = make(executor, self.config, self.on_end)
         self._short: Executor = (
             self._heavy
             if self._heavy.name == "dry-run"
@@ -120,15 +130,10 @@ class Reconciler:
             waiting, held = dict[str, Turn](), dict[str, Turn]()
             full = set[str]()
             run = OpenDirectory(run_dir, self.config.landing)
-            snapshot = observe(
-                run,
-                self.config.output,
-                listed_run=listed_run,
-                judge=self._judge,
-                channels=self._policy.channels,
-                owners=landing_owners(self.config),
-                why_historic=self.why_historic,
-            )
+            look = partial(self._observe, run, listed_run)
+            snapshot, known = self._jobs.look(run, look) if self._jobs else (look(), True)
+            if not known:  # Slurm is being asked; its answer causes the next look
+                return LookResult(snapshot)
             # Read after observing, so that no observed flag of this host is in the future.
             now = self.clock()
             decision = plan(snapshot, self._policy, now)
@@ -152,11 +157,23 @@ class Reconciler:
             if not changed or self._heavy.name == "dry-run":
                 break
         self._log_waiting(snapshot, decision)
+        self.needs_person.slurm_silence = self.slurm_silence()
         self.needs_person.note(snapshot, now)
         look_again = self._next_look(run_dir, decision, now)
         next_runs.update(self._move_in_line(run_dir, waiting, started))
         quiet = is_at_rest(snapshot) and not decision.actions and not self._has_problem(run_dir)
         return LookResult(snapshot, frozenset(full), tuple(next_runs), held, look_again, quiet)
+
+    def _observe(self, run: OpenDirectory, listed_run: ListedRun | None) -> Snapshot:
+        return observe(
+            run,
+            self.config.output,
+            listed_run=listed_run,
+            judge=self._judge,
+            channels=self._policy.channels,
+            owners=landing_owners(self.config),
+            why_historic=self.why_historic,
+        )
 
     def _has_problem(self, run_dir: Path) -> bool:
         """Whether something in a run needs a person, or an action has failed."""
@@ -183,8 +200,19 @@ class Reconciler:
         return action.kind.mode is ActionMode.SHORT
 
     def running(self) -> int:
-        """Number of workers that were started here and have not ended."""
-        return len(self._heavy.running())
+        """Number of workers that were started here and have not ended.
+
+        Slurm jobs are on their own once they are submitted. What Slurm is still asked counts.
+        """
+        return len(self._heavy.running()) + (self._jobs.open_orders() if self._jobs else 0)
+
+    def slurm_silence(self) -> SlurmSilence | None:
+        """Why Slurm does not answer, where it is used; None if it does."""
+        return self._jobs.silence() if self._jobs else None
+
+    def take_answers(self) -> tuple[Collection[Path], bool]:
+        """Runs to look at because of Slurm's answers, and whether there may be room for jobs."""
+        return self._jobs.take_changes() if self._jobs else ((), False)
 
     def forget(self, run_dir: Path) -> None:
         """Forget a run that no longer exists."""
@@ -226,8 +254,11 @@ class Reconciler:
         workers are busy, and the other run if that run has the next free worker.
         """
         run_dir = snapshot.path
-        executor = self._short if action.kind.mode is ActionMode.SHORT else self._heavy
+        jobs = self._jobs if self._jobs and self._jobs.takes(action) else None
+        executor = self._short if action.kind.mode is ActionMode.SHORT else jobs or self._heavy
         if any(_same(action, other) for other in executor.running().values()):
+            return False
+        if jobs and not jobs.may_start(action):
             return False
         owner = process.this_owner(
             action.name, executor.name, epoch=action.epoch, reason=action.reason
@@ -241,7 +272,11 @@ class Reconciler:
                 reservation.give_back()
                 return other
             try:
+                if jobs:
+                    owner = jobs.with_name(owner)
                 self._claim(run, snapshot, action, owner)
+                if jobs and action.kind.mode is not ActionMode.CLAIMED:
+                    jobs.claim(flags.Pipeline(run), action, owner)
             except BaseException:
                 reservation.give_back()
                 raise
@@ -293,6 +328,8 @@ class Reconciler:
         ):
             if owner.token in self._heavy.running():
                 return Liveness.ALIVE, f"its worker was started by this process ({owner.pid})"
+            if self._jobs and is_job(owner):
+                return self._jobs.judge_own(owner)
             return (
                 Liveness.DEAD,
                 f"this process ({owner.pid}) claimed it, and its worker has ended without a record",

@@ -17,13 +17,24 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from mounts import mount_memory, unmount
 from ports import free_port
 from sites import eventually
 
+# A node poses as another host: a process there proves nothing here. File systems that a test mounts
+# appear there too.
+_POSE = """
+set -e
+hostname "$1"
+mount --bind "$2/machine-id" /etc/machine-id
+mount --bind "$2/boot_id" /proc/sys/kernel/random/boot_id
+exec slurmd -D -N "$1"
+"""
 PROGRAMS = {
     "munged": "munge",
     "slurmctld": "slurmctld",
@@ -56,6 +67,7 @@ class SlurmCluster:
     def __init__(self, directory: Path, nodes: int = 2) -> None:
         self.directory = directory
         self.conf = directory / "slurm.conf"
+        self.shared = directory / "shared"
         self._ports = {
             name: free_port() for name in ("slurmctld", "slurmdbd", "mariadbd", "a", "b", "c")
         }
@@ -69,6 +81,9 @@ class SlurmCluster:
 
     def start(self) -> None:
         """Start all daemons, and wait until every node can take a job."""
+        # What is mounted below it appears on every node.
+        mount_memory(self.shared, "512m")
+        subprocess.run(["mount", "--make-shared", self.shared], check=True)
         self._configure()
         install = subprocess.Popen(
             [
@@ -111,6 +126,7 @@ class SlurmCluster:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         eventually(lambda: not self.job_processes(), "the processes of jobs have ended")
+        unmount(self.shared)
         for name in self.nodes:
             for top in CGROUPS.glob(f"*/slurm_{name}"):
                 for directory, _, _ in os.walk(top, topdown=False):
@@ -267,7 +283,16 @@ class SlurmCluster:
             ],
             "slurmdbd": ["slurmdbd", "-D"],
             "slurmctld": ["slurmctld", "-D"],
-        }.get(name) or ["slurmd", "-D", "-N", name]
+        }.get(name) or self._posed(name)
+
+    def _posed(self, node: str) -> list[str]:
+        facts = self.directory / "run" / f"host-{node}"
+        if not facts.is_dir():
+            facts.mkdir()
+            (facts / "machine-id").write_text(f"{uuid.uuid4().hex}\n")
+            (facts / "boot_id").write_text(f"{uuid.uuid4()}\n")
+        pose = ("unshare", "--uts", "--mount", "--propagation", "slave", "sh", "-c", _POSE, "sh")
+        return [*pose, node, str(facts)]
 
     def _configure(self) -> None:
         host = os.uname().nodename.partition(".")[0]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sites import Site
+from slurm_cluster import SlurmCluster
+from slurm_site import SlurmSite
 from sshd_pair import Pair, sshd_pair
 
 
@@ -14,6 +17,13 @@ from sshd_pair import Pair, sshd_pair
 def site(tmp_path: Path) -> Site:
     """A new, empty site."""
     return Site(tmp_path)
+
+
+@pytest.fixture
+def cluster_site(slurm: SlurmCluster) -> Iterator[SlurmSite]:
+    """A new, empty site whose work is jobs; every node of the cluster sees it."""
+    with tempfile.TemporaryDirectory(dir=slurm.shared) as root:
+        yield SlurmSite(Path(root), slurm)
 
 
 @pytest.fixture(scope="module")

@@ -196,6 +196,8 @@ SHOWING = (
     "hesiod-watch config check",
     "hesiod-watch list-upstream",
     "hesiod-watch messages",
+    "scontrol ping",
+    "squeue ",
 )
 """Beginnings of steps that change nothing, or that need a service of the system."""
 NOT_FOLLOWED = {
@@ -207,6 +209,7 @@ NOT_FOLLOWED = {
     "action-refused": "helps only after the cause of the refusal is fixed",
     "undelivered": "needs a ticket system that refuses; it retries, and helps when that answers",
     "delivery-retried": "needs a ticket system that refuses; the step is that of `undelivered`",
+    "job-waiting": "needs a Slurm with a job that cannot start",
     "worker-died": "needs a worker that was killed; the step is that of `owner-elsewhere`",
     "unreadable-files": "needs files that this user cannot list; its steps are those of `overdue`",
     "data-lost": "its command is offered only with an upstream from which to copy again",

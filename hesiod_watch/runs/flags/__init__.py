@@ -91,6 +91,7 @@ from hesiod_watch.runs.flags.names import (
     done,
     failed,
     ingest,
+    job_of,
     second_copy,
     started,
     strip,

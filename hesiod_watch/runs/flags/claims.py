@@ -116,10 +116,13 @@ def release_claim(pipeline: Pipeline, stem: str, owner: Owner, *, why: str = "")
         logger.debug("claim is released already", extra=fields(cell=stem, why=error))
 
 
-def record_death(pipeline: Pipeline, stem: str, owner: Owner, end: str, code: int) -> str:
-    """Record that the worker of our claim ended without a result; returns the sentence about it.
+def record_death(
+    pipeline: Pipeline, stem: str, owner: Owner, end: str, code: int | None = None
+) -> str:
+    """Record that the worker of a claim ended without a result; returns the sentence about it.
 
-    `end` says how it ended (`worker_exit`). Returns "" and records nothing if a flag explains the
+    `end` says how it ended (`worker_exit`); `code` is None for a job. `owner` made the claim: this
+    process, or one whose job is proven dead. Returns "" and records nothing if a flag explains the
     end: the cell has a result, a person stopped it, or the claim was given up, overtaken or
     withdrawn. Raises what `create` and `read_flags` raise.
     """
@@ -135,7 +138,7 @@ def record_death(pipeline: Pipeline, stem: str, owner: Owner, end: str, code: in
     record = {
         "token": owner.token,
         "reason": reason,
-        **({"signal": -code} if code < 0 else {"code": code}),
+        **({} if code is None else {"signal": -code} if code < 0 else {"code": code}),
         "host": owner.host,
         "time": process.iso_now(),
     }

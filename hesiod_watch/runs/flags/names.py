@@ -44,6 +44,9 @@ RUN_MEANINGS = {
     "backup.started": "the run's own files are being copied to backups",
     "backup.done": "the run's own files were copied to all backups",
     "backup.failed": "the run's own files could not be copied to a backup; a retry follows",
+    "backup-job.started": "the backup of the run's own files is a Slurm job",
+    "backup-job.done": "the last Slurm job that was a backup of the run's own files has ended",
+    "backup-job.failed": "the backup of the run's own files could not be made a Slurm job",
 }
 """Meaning of each file of a run, by its name."""
 STAGE_MEANINGS = {
@@ -59,6 +62,12 @@ STAGE_MEANINGS = {
     "verify.started": "verify running",
     "verify.done": "all copies were read again and agree",
     "verify.failed": "a copy is damaged or could not be read again; the flag says which",
+    "backup-job.started": "backup is a Slurm job",
+    "backup-job.done": "the last Slurm job that was a backup has ended",
+    "backup-job.failed": "backup could not be made a Slurm job; the flag says why",
+    "verify-job.started": "verify is a Slurm job",
+    "verify-job.done": "the last Slurm job that was a verify has ended",
+    "verify-job.failed": "verify could not be made a Slurm job; the flag says why",
     "deletable.started": "deletable running",
     "deletable.done": "marked on its upstream as safe to delete",
     "deletable.failed": "not marked, or no longer marked, as safe to delete; the flag says why",
@@ -107,7 +116,7 @@ _CELL_FLAG = re.compile(
     r")",
     re.DOTALL,
 )
-_RUN_OVER = re.compile(r"(?:sync|backup|notify)\.over\.[0-9a-f]{12}")
+_RUN_OVER = re.compile(r"(?:sync|backup|backup-job|notify)\.over\.[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +187,14 @@ def work_of(action: str, cell: CellId | None) -> str:
     if cell is None:
         return action if f"{action}.started" in RUN_FLAGS else ""
     return f"{cell.stem}.{action}" if action in STAGES else ""
+
+
+def job_of(work: str) -> str:
+    """The Slurm job that performs a repeatable work; its flags name the process that submitted it.
+
+    The next one takes over when this job is proven dead, as with any attempt.
+    """
+    return f"{work}-job"
 
 
 def over(work: str, key: str) -> str:
