@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hesiod_watch.cli.common import show_run
+from hesiod_watch.cli.slurm_checks import check_slurm
 from hesiod_watch.config import Config
 from hesiod_watch.core.action_kinds import PROCESS
 from hesiod_watch.core.check import Check
@@ -39,6 +40,7 @@ from hesiod_watch.remote.sequencer.checks import check_upstream
 from hesiod_watch.rules.attention import attention_of_site
 from hesiod_watch.rules.evidence import ago
 from hesiod_watch.rules.heartbeat import attention_of_watchers
+from hesiod_watch.rules.liveness import SLURM
 from hesiod_watch.rules.stages import settled
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.areas import OutputArea, landing_owners, landing_problem
@@ -325,6 +327,12 @@ def _space(name: str, config: Config) -> Iterator[Check]:
         yield Check(name, space.ok, str(space))
 
 
+def _slurm(name: str, config: Config) -> Iterator[Check]:
+    if config.processing.executor == SLURM:
+        with _scratch(config.landing) as landing, _scratch(config.output) as output:
+            yield from check_slurm(name, config, landing, output)
+
+
 def _channels(name: str, config: Config) -> Iterator[Check]:
     for channel in open_channels(config).values():
         ok, says = channel.check()
@@ -354,6 +362,7 @@ CHECKS: tuple[tuple[str, Callable[[str, Config], Iterator[Check]]], ...] = (
     ("results", _orphans),
     ("workers", _workers),
     ("tools", _tools),
+    ("slurm", _slurm),
     ("coder", _coder),
     ("watchers", _watchers),
     ("upstream", _upstreams),

@@ -232,6 +232,17 @@ class SlurmClient:
             )
         return evidence
 
+    def setting(self, key: str) -> tuple[str, str]:
+        """Value in Slurm's configuration, and why it cannot be asked; one of the two is empty."""
+        ended = self._run(("scontrol", *self._cluster, "show", "config"))
+        if ended.why or ended.code:
+            return "", f"scontrol: {_words(ended)}"
+        for line in ended.output.decode("utf-8", "replace").splitlines():
+            name, _, value = line.partition("=")
+            if name.strip() == key:
+                return value.strip(), ""
+        return "", f"scontrol: it shows no {key}"
+
     def cancel(self, names: Collection[str]) -> str:
         """Cancel the jobs of these names; returns "", or why they may not be cancelled.
 
