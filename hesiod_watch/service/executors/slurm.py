@@ -185,12 +185,12 @@ class SlurmJobs:
         """
         now = time.monotonic()
         unwanted = {job.name: job for job in unwanted_jobs(snapshot, jobs, self._config.output)}
-        for job in jobs:
-            if job.name not in unwanted:
-                self._unwanted.pop(job.name, None)
+        for name in {*self._unwanted} - {job.name for job in self._jobs() if job.lives}:
+            del self._unwanted[name]
         for name, job in unwanted.items():
             since = self._unwanted.setdefault(name, now)
-            if job.row.state == "PENDING" or now - since >= TIME_TO_END:
+            # `since` is now at the first look.
+            if now - since >= TIME_TO_END or (since == now and job.row.state == "PENDING"):
                 self._unwanted[name] = now
                 extra = fields(run=snapshot.run, job=job.row.job_id, name=name)
                 logger.info("cancelling a job without a claim", extra=extra)
