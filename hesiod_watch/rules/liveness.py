@@ -2,8 +2,8 @@
 
 If a claim is taken from a living owner, two workers write one cell. If it stays with a dead owner,
 the cell waits for a person. The first is worse, so every doubt is UNKNOWN: another host, a
-container, an empty flag, a Slurm job. A process that is stopped, or that hangs on a dead mount, is
-alive: it may wake up and write.
+container, an empty flag, a Slurm that does not answer. A process that is stopped, or that hangs on
+a dead mount, is alive: it may wake up and write.
 
 A restart is the proof that needs most care, because a machine and its clone (a copied image of a
 virtual machine) have one host name and one machine id, and different boots. Two facts show that an
@@ -36,7 +36,7 @@ SILENCE = timedelta(hours=1)
 SKEW = timedelta(minutes=1)
 """Difference between the clocks of two hosts that is no reason to doubt a sign."""
 SLURM = "slurm"
-"""Name of an executor whose workers are Slurm jobs; a later version may add it."""
+"""Name of the executor whose workers are Slurm jobs."""
 
 
 @dataclass(frozen=True, slots=True)
