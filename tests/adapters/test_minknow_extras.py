@@ -60,9 +60,11 @@ def processed(tmp_path: Path) -> Process:
         for name, content in files.items():
             data = content.encode() if isinstance(content, str) else content
             (cell / name.replace("__", ".")).write_bytes(data)
-        (cell / "final_summary.txt").write_text("fastq_files_in_final_dest=3\n")
-        for path in (each for each in cell.rglob("*") if each.is_file()):
+        for path in [each for each in cell.rglob("*") if each.is_file()]:
             os.utime(path, (1_790_000_000, 1_790_000_000))
+        summary = cell / "final_summary.txt"  # the last change, as MinKNOW makes it
+        summary.write_text("fastq_files_in_final_dest=3\n")
+        os.utime(summary, (1_790_000_000, 1_790_000_000))
 
         def job(action: str) -> Job:
             owner = process.this_owner(action, "test")
