@@ -97,12 +97,14 @@ def test_documented_defaults() -> None:
     lines["types"] = {"internal": {"runs": ".*", **lines.pop("internal")}}
     backup = {"location": "/c"}  # there is no backup by default
     lines["backups"] = {"second": {**backup, **lines.pop("backups.NAME")}}
+    lines["qc"] = {"internal": lines.pop("qc.NAME")}  # there are no limits by default
     lines["notify"]["rt"] = lines.pop("notify.rt")
     chat = {"url_file": "/d"}  # there is no channel of this kind by default
     lines["notify"]["channels"] = {"chat": {**chat, **lines.pop("notify.channels.NAME")}}
     lines["slurm"]["per_action"] = {"backup": lines.pop("slurm.per_action.NAME")}
     document = yaml.safe_dump({"landing": "/a", "output": "/b", **lines})
     given = {
+        "qc": {"internal": {}},
         "backups": {"second": backup},
         "notify": {"channels": {"chat": chat}},
         "slurm": {"per_action": {"backup": {}}},
@@ -152,7 +154,7 @@ def uncommented(sample: str, key: str) -> str:
 def test_sample_has_every_key() -> None:
     """The sample shows every key, with a comment above each."""
     sample = config.sample()
-    for key in ("backups", "channels", "per_action"):
+    for key in ("backups", "channels", "per_action", "qc"):
         sample = uncommented(sample, key)
     lines = sample.splitlines()
     places = dict(places_of(yaml.compose(sample, Loader=yaml.SafeLoader)))
@@ -163,6 +165,7 @@ def test_sample_has_every_key() -> None:
             .replace("per_action.NAME", "per_action.backup")
             .replace("upstreams.NAME", "upstreams.local")
             .replace("types.NAME", "types.internal")
+            .replace("qc.NAME", "qc.internal")
         ]
         around = lines[max(0, index - 4) : index]
         assert any(line.lstrip().startswith("#") for line in around), f"no comment above {name}"

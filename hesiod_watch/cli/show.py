@@ -33,6 +33,7 @@ from hesiod_watch.rules.backup_schedule import copy_locations
 from hesiod_watch.rules.evidence import ago, owner_words
 from hesiod_watch.rules.late_data import late_words
 from hesiod_watch.rules.plan import plan
+from hesiod_watch.rules.qc_judgement import qc_verdict
 from hesiod_watch.rules.run_types import type_of
 from hesiod_watch.rules.stages import (
     by_hand,
@@ -212,6 +213,8 @@ def _cell_document(snapshot: Snapshot, cell: Cell) -> dict[str, Any]:
         **state,
     }
     document["completeness"] = cell.completeness.record() if cell.completeness else None
+    if verdict := qc_verdict(cell):
+        document["qc_verdict"] = verdict
     document["new_data"] = late_words(cell)
     document["copies"] = [asdict(copy) for copy in copy_locations(snapshot, cell)]
     if cell.progress:

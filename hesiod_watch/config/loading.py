@@ -20,7 +20,7 @@ from pathlib import Path
 import yaml
 
 from hesiod_watch.config.notify import notify_problems
-from hesiod_watch.config.reading import ReadContext, read_section
+from hesiod_watch.config.reading import ReadContext, read_section, suggestion
 from hesiod_watch.config.slurm import slurm_problems
 from hesiod_watch.config.values import (
     BackupPlaceSettings,
@@ -131,6 +131,7 @@ def parse(text: str, path: Path | None) -> Config:
         check_backups(config, reading)
         check_slurm(config, reading)
         check_notify(config, reading)
+        check_qc(config, reading)
     if reading.problems or config is None:
         raise ConfigError(
             [problem for _, problem in sorted(reading.problems, key=lambda problem: problem[0])]
@@ -164,6 +165,16 @@ def check_intervals(config: Config, reading: ReadContext) -> None:
         key = "watch.full_sweep_interval"
         line = reading.lines.get(key) or reading.lines["watch.sweep_interval"]
         reading.problem(line, key, "shorter than watch.sweep_interval")
+
+
+def check_qc(config: Config, reading: ReadContext) -> None:
+    """Report limits for a type that does not exist: they would have no effect."""
+    names = [each.name for each in config.types]
+    for limits in config.qc:
+        if limits.name not in names:
+            key = f"qc.{limits.name}"
+            text = f"there is no such type of run{suggestion(limits.name, names)}"
+            reading.problem(reading.lines[key], key, text)
 
 
 def check_upstreams(config: Config, reading: ReadContext) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from hesiod_watch.config.notify import NotifySettings
+from hesiod_watch.config.qc import QcSettings
 from hesiod_watch.config.reading import (
     DirectoryValue,
     DurationValue,
@@ -336,6 +337,9 @@ class Config:
 
     reports: ReportSettings = field(default_factory=ReportSettings)
     """Settings of the report pages."""
+
+    qc: tuple[QcSettings, ...] = ()
+    """Limits for the numbers of finished cells, by type of run; `{}`: no verdicts."""
 
     locks: Annotated[Path | None, DirectoryValue(optional=True)] = None
     """Directory on a local disk for the locks of this host's processes; empty: chosen by itself."""

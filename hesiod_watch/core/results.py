@@ -233,6 +233,7 @@ class DoneRecord(WorkRecord):
     finding: ChecksumFinding = NO_FINDING
     compared: str = ""  # sentence about MinKNOW's checksums; "": MinKNOW wrote none
     no_reads: str = ""  # sentence about a cell without reads; "" for any other
+    qc_verdict: str = ""  # sentence: "WARN: N50 4,100 is below 5,000"; "": no limits
     # `raw.json` is made after the processing; False in the flags of earlier versions
     raw_due: bool = False
 

@@ -13,16 +13,11 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from hesiod_watch.core.naming import DUPLEX, PARTS
+from hesiod_watch.core.qc_verdict import QcGrade
 from hesiod_watch.core.sample_sheet import UNPLACED, SheetRow
 from hesiod_watch.core.text import number_of
 from hesiod_watch.report import formatting
-from hesiod_watch.report.document import (
-    BarcodeReads,
-    QcDocument,
-    ReadGroup,
-    fraction,
-    passed_share,
-)
+from hesiod_watch.report.document import BarcodeReads, QcDocument
 from hesiod_watch.report.flowcell import channel_chart
 from hesiod_watch.report.page import render
 from hesiod_watch.report.plots import (
@@ -32,6 +27,8 @@ from hesiod_watch.report.plots import (
     quality_chart,
     yield_chart,
 )
+from hesiod_watch.report.read_groups import ReadGroup, passed_share
+from hesiod_watch.report.tolerant import fraction
 
 BARS_UP_TO = 12
 """Above this number of barcodes, one chart replaces the bar in each row."""
@@ -63,6 +60,11 @@ STATES: Mapping[str, PageState] = {
     "running": PageState("busy", "Still running: these numbers will grow"),
 }
 DAMAGED = STATES["damaged"]
+GRADE_TONES: Mapping[QcGrade, str] = {
+    QcGrade.PASS: "good",
+    QcGrade.WARN: "warn",
+    QcGrade.FAIL: "bad",
+}
 UNVERIFIED = PageState("warn", "Every announced file is here; other files are not verified")
 NO_READS = PageState("warn", "Every announced file is here, and there are no reads")
 NOT_BASECALLED = PageState("none", "Every announced file is here; basecalling was off")
@@ -105,6 +107,8 @@ def render_cell(qc: Mapping[str, Any]) -> str:
         run_page=RUN_PAGE,
         state=state,
         notes=notes_of(cell, state),
+        verdict=cell.verdict_by_limits,
+        verdict_tone=GRADE_TONES[cell.verdict_by_limits.grade] if cell.verdict_by_limits else "",
         figures=figures(cell) if cell.has_reads else (),
         rows=barcode_rows(cell, used),
         tiny=barcode_rows(cell, cell.tiny_barcodes),

@@ -7,113 +7,31 @@ types of the caller).
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 from hesiod_watch.core.minknow_checksums import KEY, MinknowChecksums
-from hesiod_watch.core.naming import DUPLEX_PARTS, PARTS
+from hesiod_watch.core.minknow_report import PoreScan
+from hesiod_watch.core.naming import DUPLEX_PARTS
+from hesiod_watch.core.qc_verdict import QcVerdict
 from hesiod_watch.core.sample_sheet import UNPLACED, SheetRow
-from hesiod_watch.report.formatting import between, parse_moment
+from hesiod_watch.report.formatting import between
+from hesiod_watch.report.read_groups import ReadGroup, headline, parts_of
+from hesiod_watch.report.tolerant import (
+    fraction,
+    mapping,
+    mappings,
+    number,
+    strings,
+    text,
+)
 
 TINY = 0.0001
 """Smallest share of the bases of a used barcode. Reads of a barcode below it are mostly wrong
 assignments.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class HistogramBin:
-    """Class of a histogram: `low` is included, `high` is not."""
-
-    low: float
-    high: float
-    reads: float
-    bases: float
-
-
-@dataclass(frozen=True)
-class ReadGroup:
-    """Numbers about a set of reads. Lengths in bases, qualities in Phred, fractions 0 to 1."""
-
-    raw: Mapping[str, Any]
-
-    def value(self, key: str) -> float | None:
-        return number(self.raw.get(key))
-
-    @property
-    def reads(self) -> float:
-        return self.value("reads") or 0
-
-    @property
-    def bases(self) -> float:
-        return self.value("bases") or 0
-
-    @property
-    def bam(self) -> ReadGroup:
-        """Counts of the reads that came in BAM; without a value if there are none."""
-        return ReadGroup(mapping(self.raw.get("bam")))
-
-    @property
-    def modified_base_models(self) -> tuple[str, ...]:
-        return tuple(strings(self.raw.get("modified_base_models")))
-
-    @cached_property
-    def lengths(self) -> tuple[HistogramBin, ...]:
-        histogram = mapping(self.raw.get("length_histogram"))
-        edges = numbers(histogram.get("edges"))
-        reads, bases = numbers(histogram.get("reads")), numbers(histogram.get("bases"))
-        return tuple(
-            HistogramBin(low, high, count, amount)
-            for low, high, count, amount in zip(edges, edges[1:], reads, bases, strict=False)
-            if 0 < low < high
-        )
-
-    @cached_property
-    def qualities(self) -> tuple[HistogramBin, ...]:
-        histogram = mapping(self.raw.get("quality_histogram"))
-        start, width = number(histogram.get("start")) or 0.0, number(histogram.get("width")) or 0.5
-        reads, bases = numbers(histogram.get("reads")), numbers(histogram.get("bases"))
-        return tuple(
-            HistogramBin(start + index * width, start + (index + 1) * width, count, amount)
-            for index, (count, amount) in enumerate(zip(reads, bases, strict=False))
-        )
-
-    @cached_property
-    def yields(self) -> YieldOverTime | None:
-        """Bases per bin of time; None if the read headers have no times."""
-        yields = mapping(self.raw.get("yield"))
-        start, seconds = parse_moment(text(yields.get("start"))), number(yields.get("bin_seconds"))
-        bases = tuple(numbers(yields.get("bases")))
-        return (
-            YieldOverTime(start, seconds, bases)
-            if start is not None and seconds and seconds > 0 and bases
-            else None
-        )
-
-    @cached_property
-    def channels(self) -> Mapping[int, float]:
-        """Reads per channel, for the channels that have reads."""
-        reads = mapping(mapping(self.raw.get("channels")).get("reads"))
-        counts = {
-            int(key): number(value) or 0 for key, value in reads.items() if str(key).isdecimal()
-        }
-        return {channel: count for channel, count in counts.items() if channel > 0 and count > 0}
-
-
-_NO_READS = ReadGroup({"reads": 0, "bases": 0})
-
-
-@dataclass(frozen=True, slots=True)
-class YieldOverTime:
-    """Bases per bin of `seconds`; the first bin begins at `start`."""
-
-    start: datetime
-    seconds: float
-    bases: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,65 +276,23 @@ class QcDocument:
         return None if length is None else length.total_seconds()
 
     @property
+    def verdict_by_limits(self) -> QcVerdict | None:
+        """Verdict by the limits of the facility; None if there are none."""
+        return QcVerdict.from_record(self.raw.get("qc_verdict"))
+
+    @property
+    def pore_scans(self) -> tuple[PoreScan, ...]:
+        """Scans of all pores with their time, in order."""
+        scans = (
+            [number(each.get(key)) for key in ("seconds", "available", "pores")]
+            for each in mappings(self.raw.get("pores"))
+        )
+        return tuple(
+            PoreScan(int(seconds), int(available), int(pores))
+            for seconds, available, pores in scans
+            if seconds is not None and available is not None and pores
+        )
+
+    @property
     def basecalling_off(self) -> bool:
         return self.fact("basecalling_enabled") == "0"
-
-
-def parts_of(raw: Mapping[str, Any], parts: Sequence[str] = PARTS) -> Mapping[str, ReadGroup]:
-    """The groups under "pass", "fail" and "skip" that exist, or under other keys."""
-    return {
-        part: ReadGroup(mapping(raw[part])) for part in parts if isinstance(raw.get(part), Mapping)
-    }
-
-
-def headline(total: ReadGroup, parts: Mapping[str, ReadGroup]) -> ReadGroup:
-    """The passed reads if the instrument split them (none if all failed), else all reads."""
-    return parts.get("pass", _NO_READS if "fail" in parts else total)
-
-
-def passed_share(parts: Mapping[str, ReadGroup], of: str = "bases") -> float | None:
-    """Passed bases (or reads) as a fraction of passed and failed ones; None without any.
-
-    Skipped reads do not count.
-    """
-    judged = {part: parts[part].value(of) or 0.0 for part in ("pass", "fail") if part in parts}
-    return fraction(judged.get("pass", 0.0), sum(judged.values()))
-
-
-def fraction(part: float | None, whole: float | None) -> float | None:
-    """`part` divided by `whole`; None if either is missing or `whole` is 0."""
-    return part / whole if part is not None and whole else None
-
-
-def number(value: object) -> float | None:
-    """A finite JSON number, else None."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return value
-
-
-def numbers(value: object) -> list[float]:
-    return [number(item) or 0 for item in value] if isinstance(value, list | tuple) else []
-
-
-def text(value: object) -> str:
-    """A string or a number as text, else ""."""
-    return value if isinstance(value, str) else str(value) if number(value) is not None else ""
-
-
-def strings(value: object) -> Iterable[str]:
-    return (
-        (item for item in value if isinstance(item, str)) if isinstance(value, list | tuple) else ()
-    )
-
-
-def mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def mappings(value: object) -> list[Mapping[str, Any]]:
-    return (
-        [item for item in value if isinstance(item, Mapping)]
-        if isinstance(value, list | tuple)
-        else []
-    )

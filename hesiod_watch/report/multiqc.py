@@ -15,7 +15,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from hesiod_watch.report.document import QcDocument, ReadGroup, passed_share
+from hesiod_watch.report.document import QcDocument
+from hesiod_watch.report.read_groups import ReadGroup, passed_share
 
 _PARENT = {
     "parent_id": "hesiod_watch",
@@ -95,6 +96,8 @@ def _general(cell: QcDocument, sample: str) -> dict[str, Any]:
         "mean_q": passed.value("mean_q"),
         "passed": None if share is None else 100 * share,
     }
+    verdict = cell.verdict_by_limits
+    graded = {"verdict": str(verdict.grade)} if verdict else {}
     return {
         "id": "hesiod_watch_cell",
         "plot_type": "generalstats",
@@ -117,8 +120,11 @@ def _general(cell: QcDocument, sample: str) -> dict[str, Any]:
             ),
             "passed": _column("Passed", "Passed part of the bases", " %", 1, "RdYlGn")
             | {"max": 100},
+            **({"verdict": _VERDICT} if verdict else {}),
         },
-        "data": {sample: {key: value for key, value in values.items() if value is not None}},
+        "data": {
+            sample: {key: value for key, value in values.items() if value is not None} | graded
+        },
     }
 
 
@@ -140,6 +146,18 @@ def _bam(sample: str, bam: ReadGroup) -> dict[str, Any]:
             }
         },
     }
+
+
+_VERDICT = {
+    "title": "Verdict",
+    "description": "By the limits of the facility",
+    "scale": False,
+    "cond_formatting_rules": {
+        "pass": [{"s_eq": "PASS"}],
+        "warn": [{"s_eq": "WARN"}],
+        "fail": [{"s_eq": "FAIL"}],
+    },
+}
 
 
 def _column(title: str, description: str, suffix: str, digits: int, scale: str) -> dict[str, Any]:

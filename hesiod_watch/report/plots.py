@@ -14,15 +14,9 @@ from datetime import datetime, timedelta
 from hesiod_watch.core.naming import PARTS, natural_key
 from hesiod_watch.core.sample_sheet import UNPLACED
 from hesiod_watch.core.text import number_of
-from hesiod_watch.report.document import (
-    BarcodeReads,
-    HistogramBin,
-    QcDocument,
-    ReadGroup,
-    YieldOverTime,
-    fraction,
-)
+from hesiod_watch.report.document import BarcodeReads, QcDocument
 from hesiod_watch.report.formatting import bases_text, reads_text, scaled, share_text, visible
+from hesiod_watch.report.read_groups import HistogramBin, ReadGroup, YieldOverTime
 from hesiod_watch.report.svg import (
     AxisTick,
     Chart,
@@ -38,6 +32,7 @@ from hesiod_watch.report.svg import (
     nice_top,
     stretched,
 )
+from hesiod_watch.report.tolerant import fraction
 
 WORDS = {"pass": "passed", "fail": "failed", "skip": "skipped", "all": "all reads"}
 

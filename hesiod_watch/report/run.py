@@ -21,23 +21,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.qc_verdict import QcGrade
 from hesiod_watch.core.text import number_of
-from hesiod_watch.report.cell import state_of
-from hesiod_watch.report.document import (
-    QcDocument,
-    fraction,
-    mapping,
-    mappings,
-    passed_share,
-    strings,
-    text,
-)
+from hesiod_watch.report.cell import GRADE_TONES, state_of
+from hesiod_watch.report.document import QcDocument
 from hesiod_watch.report.page import render
+from hesiod_watch.report.read_groups import passed_share
+from hesiod_watch.report.tolerant import fraction, mapping, mappings, strings, text
 from hesiod_watch.runs.report_digest import DIGEST, META_NAME
 
 TONES: Mapping[str, str] = {
@@ -103,6 +99,16 @@ class RunPageRow:
     qc: QcDocument | None
     bar: float
     backed_up: bool = False
+
+    @property
+    def grade(self) -> str:
+        """Grade by the limits of the facility: PASS, WARN or FAIL; "" without limits."""
+        verdict = self.qc.verdict_by_limits if self.qc else None
+        return str(verdict.grade) if verdict else ""
+
+    @property
+    def grade_tone(self) -> str:
+        return GRADE_TONES[QcGrade(self.grade)] if self.grade else ""
 
     @property
     def processed(self) -> bool:
@@ -223,6 +229,13 @@ def _tone(item: Mapping[str, Any], qc: QcDocument | None) -> str:
 def _complete(lines: list[RunPageRow], tone: str, headline: str) -> tuple[str, str]:
     """Tone and headline of a complete run, by the numbers of its processed cells."""
     documents = [line.qc for line in lines if line.processed and line.qc]
+    grades = Counter(verdict.grade for qc in documents if (verdict := qc.verdict_by_limits))
+    for grade, worse, words in (
+        (QcGrade.FAIL, "bad", "FAIL by its limits"),
+        (QcGrade.WARN, "warn", "WARN by its limits"),
+    ):
+        if number := grades[grade]:
+            return worse, f"{headline}, but {number_of(number, 'cell')}: {words}"
     if removed := sum(bool(qc.removed) for qc in documents):
         cells = number_of(removed, "cell")
         return "warn", f"{headline}, but the reads of some files are not in the numbers of {cells}"

@@ -22,6 +22,7 @@ from hesiod_watch.rules.cell_attention import overdue_attention
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
 from hesiod_watch.rules.events import CELL_OVERDUE, CELL_OVERDUE_ENDED
 from hesiod_watch.rules.overdue import continues, resolved_words
+from hesiod_watch.rules.qc_judgement import qc_verdict
 from hesiod_watch.rules.run_types import UNKNOWN
 from hesiod_watch.rules.stages import by_hand, no_reads, stage_of, unverified, why_stage
 
@@ -163,6 +164,8 @@ def _cell_done(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[
         yield f"{_named(event)} is {how}.{accepted}"
         if cell and (compared := DoneRecord.of(cell.flags.done).compared):
             yield f"{display(compared)}."
+    if cell and (verdict := qc_verdict(cell)):
+        yield f"Verdict by the limits of this site: {display(verdict)}."
     if cell and (numbers := _numbers(cell)):
         yield numbers
 
@@ -199,7 +202,10 @@ def _run_complete(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterat
     done.sort(key=lambda each: not _unproven(each))
     yield _listed(
         "",
-        [f"{display(str(each.id))}: {_in_short(each)}{_but(each)}{_wrong(each)}" for each in done],
+        [
+            f"{display(str(each.id))}: {_in_short(each)}{_but(each)}{_wrong(each)}{_graded(each)}"
+            for each in done
+        ],
     )
     reads, bases = (sum(_number(each, name) for each in done) for name in ("reads", "bases"))
     if reads:
@@ -258,6 +264,10 @@ def _damaged(event: Event, wrong: str) -> str:
 def _wrong(cell: Cell) -> str:
     wrong = finding_of(cell).said
     return f"; {display(wrong)}" if wrong else ""
+
+
+def _graded(cell: Cell) -> str:
+    return f"; {display(verdict)}" if (verdict := qc_verdict(cell)) else ""
 
 
 def _cell_deletable(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:

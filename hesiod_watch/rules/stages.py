@@ -19,6 +19,7 @@ from hesiod_watch.core.text import number_of
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
 from hesiod_watch.rules.completeness import unverified_words
 from hesiod_watch.rules.late_data import late_words
+from hesiod_watch.rules.qc_judgement import qc_verdict
 from hesiod_watch.rules.settling import settling_words
 
 FINISHED = frozenset({Stage.PROCESSED, Stage.ABORTED})
@@ -114,12 +115,8 @@ def _status_of(snapshot: Snapshot) -> tuple[Status, str]:
     if snapshot.cells and len(at(snapshot, *FINISHED)) == len(snapshot.cells):
         if syncing:
             return Status.SYNCING, "every cell known here is finished, and a sync is under way"
-        words = [
-            f"{_count(snapshot, stage)} {stage}"
-            for stage in (Stage.PROCESSED, Stage.ABORTED)
-            if at(snapshot, stage)
-        ]
-        return Status.COMPLETE, ", ".join(words)
+        ends = [stage for stage in (Stage.PROCESSED, Stage.ABORTED) if at(snapshot, stage)]
+        return Status.COMPLETE, ", ".join(f"{_count(snapshot, stage)} {stage}" for stage in ends)
     if snapshot.output is None:
         return Status.UNKNOWN, snapshot.output_problem or "the output directory is missing"
     return _status_of_work(snapshot, syncing=syncing)
@@ -377,8 +374,9 @@ def _why_processed(cell: Cell) -> str:
         else "processed, checked and reported"
     )
     late = f"; {late_words(cell)}" if late_words(cell) else ""
+    graded = f"; {qc_verdict(cell)}" if qc_verdict(cell) else ""
     doubt = f"; {unverified(cell)}" if unverified(cell) else ""
-    return f"{processed}{_acceptance(cell)}{doubt}{late}{_removal(cell)}{_copies(cell)}"
+    return f"{processed}{graded}{_acceptance(cell)}{doubt}{late}{_removal(cell)}{_copies(cell)}"
 
 
 def _flag_text(cell: Cell, otherwise: str) -> str:

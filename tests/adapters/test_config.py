@@ -510,7 +510,7 @@ def test_all_mistakes_at_once() -> None:
         "hesiod-watch.yaml:3: watch.engine: should be one of auto, inotify, poll, not `y`",
         "hesiod-watch.yaml:4: foo: unknown key; "
         "known here: landing, output, batch, landing_owners, watch, upstreams, take_up, types, "
-        "processing, slurm, backups, backup, strip, notify, reports, locks",
+        "processing, slurm, backups, backup, strip, notify, reports, qc, locks",
         "hesiod-watch.yaml:5: processing.nice: should be from 0 to 19, not 99",
     ]
 

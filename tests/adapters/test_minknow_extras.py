@@ -15,7 +15,9 @@ from open_runs import pipeline_at
 from hesiod_watch import actions
 from hesiod_watch.actions import Job
 from hesiod_watch.config import Config
+from hesiod_watch.config.qc import QcSettings
 from hesiod_watch.core.model import CellId
+from hesiod_watch.core.qc_verdict import QcLimit
 from hesiod_watch.host import process
 from hesiod_watch.runs import flags
 
@@ -48,8 +50,8 @@ Process = Callable[..., tuple[Path, dict[str, Any]]]
 def processed(tmp_path: Path) -> Process:
     """A function that processes a cell with these files; it returns its results and qc.json."""
 
-    def make(**files: str | bytes) -> tuple[Path, dict[str, Any]]:
-        config = Config(tmp_path / "landing", tmp_path / "output")
+    def make(*limits: QcSettings, **files: str | bytes) -> tuple[Path, dict[str, Any]]:
+        config = Config(tmp_path / "landing", tmp_path / "output", qc=limits)
         config.output.mkdir()
         cell = config.landing / RUN / str(CELL)
         for number, label in enumerate(("Maier", "barcode07", "unclassified")):
@@ -114,6 +116,27 @@ def test_reports(processed: Process) -> None:
     assert f"{md5}  ont_report.html\n" in (output / "md5sums.txt").read_text()
     manifest = json.loads((output / "manifest.json").read_bytes())
     assert {"name": "ont_report.html", "bytes": len(html), "md5": md5} in manifest["files"]
+
+
+def test_verdict(processed: Process, tmp_path: Path) -> None:
+    """The verdict is in qc.json, MultiQC, on the page and in the flag, which `status` reads."""
+    limits = QcSettings("internal", gigabases=QcLimit(fail=1), pores=QcLimit(warn=40))
+    output, qc = processed(limits, report_PAW__json=json.dumps(REPORT))
+    reason = "passed gigabases 0 is below 1"
+    assert qc["qc_verdict"] == {
+        "grade": "FAIL",
+        "type": "internal",
+        "reasons": [reason],
+        "limits": {
+            "gigabases": {"warn": None, "fail": 1},
+            "pores": {"warn": 40, "fail": None},
+        },
+    }
+    assert reason in (output / "report.html").read_text()
+    table = json.loads((output / "hesiod_watch_cell_mqc.json").read_bytes())
+    assert [row["verdict"] for row in table["data"].values()] == ["FAIL"]
+    flag = tmp_path / "landing" / RUN / "pipeline" / f"{CELL.stem}.done"
+    assert json.loads(flag.read_bytes())["qc_verdict"] == f"FAIL: {reason}"
 
 
 def test_what_cannot_be_used_stops_nothing(processed: Process) -> None:

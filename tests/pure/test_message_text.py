@@ -116,6 +116,14 @@ def test_no_reads_are_not_called_checked() -> None:
     assert f"lib/{CELL}: no reads" in whole
 
 
+def test_verdict_is_in_the_messages() -> None:
+    """The messages about a cell and its run have the verdict by the facility's limits."""
+    graded = replace(done(), flags=replace(done().flags, done=flag('{"qc_verdict": "FAIL: x"}')))
+    assert "Verdict by the limits of this site: FAIL: x." in text("cell-done", graded)
+    assert "; FAIL: x" in text("run-complete", graded)
+    assert "FAIL" not in text("cell-done", done())
+
+
 def test_lost_files_are_in_the_message() -> None:
     """The message about a cell without some of its files says that their reads are missing."""
     message = text("cell-done", done(results=RESULTS | {"removed_files": 2}))

@@ -284,6 +284,24 @@ def test_unknown_results_are_not_green() -> None:
     assert "no numbers yet" not in run.text
 
 
+@pytest.mark.parametrize(
+    ("grade", "tone", "reasons"),
+    [("PASS", "good", []), ("WARN", "warn", ["N50 <b>"]), ("FAIL", "bad", ["a", "b"])],
+)
+def test_verdict_is_shown(grade: str, tone: str, reasons: list[str]) -> None:
+    """Both pages show the verdict and its reasons; a run is as good as its worst cell."""
+    qc = qc_document(qc_verdict={"grade": grade, "type": "internal", "reasons": reasons})
+    page = Page(render_cell(qc))
+    assert f"state verdict {tone}" in page.values("class")
+    assert grade in page.text
+    assert all(reason in page.text for reason in reasons)
+    cells = [run_document()["cells"][0] | {"qc": qc}, run_document()["cells"][1]]
+    run = Page(render_run(run_document(status="complete", cells=cells, quarantined=[])))
+    assert grade in run.text
+    assert f"state {tone}" in run.values("class")
+    assert "verdict" not in render_cell(qc_document(qc_verdict={"grade": "?"})).split("</style>")[1]
+
+
 def test_notes_are_outside_the_state() -> None:
     """What a person should read has its own section, and so has what names of files show."""
     notes = [f"note {number}" for number in range(7)]

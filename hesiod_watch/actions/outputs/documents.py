@@ -16,11 +16,13 @@ from typing import Any, Literal
 from hesiod_watch import __version__
 from hesiod_watch.actions import Job
 from hesiod_watch.actions.outputs.source_check import source_record
+from hesiod_watch.config.qc import limits_of
 from hesiod_watch.core import naming
 from hesiod_watch.core.cell_contents import CellContents, Completeness
 from hesiod_watch.core.file_entry import Entries
 from hesiod_watch.core.minknow_checksums import KEY, NO_CHECKSUMS, MinknowChecksums
 from hesiod_watch.core.naming import display, holds_reads
+from hesiod_watch.core.qc_verdict import QcVerdict
 from hesiod_watch.core.records import loads
 from hesiod_watch.core.sample_sheet import SampleSheet
 from hesiod_watch.core.text import number_of
@@ -29,9 +31,12 @@ from hesiod_watch.fastq.qc import qc_groups
 from hesiod_watch.fastq.statistics import ReadStatistics
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.remote.backup.manifests import MANIFEST
+from hesiod_watch.report.document import QcDocument
+from hesiod_watch.report.limits import limited_figures
 from hesiod_watch.rules import completeness
 from hesiod_watch.rules.no_reads import why_no_reads
-from hesiod_watch.runs import minknow
+from hesiod_watch.rules.qc_judgement import judge_qc
+from hesiod_watch.runs import flags, minknow
 
 _SOURCES = b' "sources": [\n'
 """Line of a manifest after which only sources follow."""
@@ -76,7 +81,7 @@ def qc_document(
     flow_cell_id = facts.get("flow_cell_id") or (parsed.flow_cell_id if parsed else "")
     sheet = minknow.sample_sheet(job.cell_dir, flow_cell_id)
     reads = {entry["barcode"]: entry["total"]["reads"] for entry in numbers["barcodes"]}
-    return {
+    document = {
         "format": "hesiod-watch qc 1",
         "program": f"hesiod-watch {__version__}",
         "made_at": iso_now(),
@@ -129,6 +134,25 @@ def qc_document(
             ),
         ],
     }
+    graded = _verdict(job, document) if state == "complete" else None
+    return document | ({"qc_verdict": graded.record()} if graded else {})
+
+
+def _verdict(job: Job, document: Mapping[str, Any]) -> QcVerdict | None:
+    """Verdict on a finished cell by the limits of its type of run; None without limits."""
+    if not job.config.qc:
+        return None
+    named, _ = flags.read_type(job.pipeline)
+    limits = limits_of(job.config.qc, named or job.config.type_of(job.run_dir.name).name)
+    if limits is None:
+        return None
+    cell = QcDocument(document)
+    return judge_qc(
+        limits,
+        limited_figures(cell),
+        reads=cell.total.reads,
+        basecalled=not cell.basecalling_off,
+    )
 
 
 def has_simplex(qc: Mapping[str, Any]) -> bool:

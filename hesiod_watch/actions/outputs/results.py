@@ -28,6 +28,7 @@ from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.minknow_checksums import LONGEST, MinknowChecksums
 from hesiod_watch.core.naming import DUPLEX_PARTS, holds_reads
 from hesiod_watch.core.ownership import Owner
+from hesiod_watch.core.qc_verdict import QcVerdict
 from hesiod_watch.core.results import DoneRecord
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.core.text import number_of
@@ -68,6 +69,8 @@ class CellResults:
     """Result of comparing the cell's files with MinKNOW's checksums."""
     no_reads: str
     """Why the cell has no reads; "" if it has some."""
+    qc_verdict: str
+    """Sentence with the verdict by the facility's limits; "" without limits."""
 
     @property
     def manifest_md5(self) -> str:
@@ -80,7 +83,9 @@ class CellResults:
         if self.no_reads:
             numbers = f"without reads: {self.no_reads}"
         return "; ".join(
-            filter(None, (numbers, self.completeness.by_hand, self.checksums.sentence))
+            filter(
+                None, (numbers, self.completeness.by_hand, self.checksums.sentence, self.qc_verdict)
+            )
         )
 
     def record(self, owner: Owner) -> DoneRecord:
@@ -98,6 +103,7 @@ class CellResults:
             self.checksums.finding(iso_now()),
             self.checksums.sentence[:LONGEST],
             no_reads=self.no_reads,
+            qc_verdict=self.qc_verdict[:LONGEST],
             raw_due=True,
         )
 
@@ -202,8 +208,17 @@ class CellResults:
         files = {name: place / name for name in (*texts, *copied, DIRECTORIES, MANIFEST)}
         files |= {output.output.name: output.path for output in written}
         files |= {index.name: index.path for output in written if (index := output.index)}
-        no_reads = qc.get("no_reads", "")
-        return cls(files, md5s, headline, str(job.the_cell), counted[1], checksums, no_reads)
+        verdict = QcVerdict.from_record(qc.get("qc_verdict"))
+        return cls(
+            files,
+            md5s,
+            headline,
+            str(job.the_cell),
+            counted[1],
+            checksums,
+            qc.get("no_reads", ""),
+            verdict.sentence if verdict else "",
+        )
 
 
 def _entry(name: str, text: str) -> FileEntry:
