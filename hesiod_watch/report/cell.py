@@ -25,9 +25,9 @@ from hesiod_watch.report.plots import (
     in_order,
     length_chart,
     quality_chart,
-    yield_chart,
 )
 from hesiod_watch.report.read_groups import ReadGroup, passed_share
+from hesiod_watch.report.time_charts import pore_chart, yield_chart
 from hesiod_watch.report.tolerant import fraction
 
 BARS_UP_TO = 12
@@ -118,7 +118,9 @@ def render_cell(qc: Mapping[str, Any]) -> str:
         bars=not charted,
         barcode_chart=barcode_chart(_charted(cell, used)) if charted else None,
         shape_charts=[chart for chart in (length_chart(cell), quality_chart(cell)) if chart],
-        time_charts=[chart for chart in (yield_chart(cell), channel_chart(cell)) if chart],
+        time_charts=[
+            chart for chart in (yield_chart(cell), pore_chart(cell), channel_chart(cell)) if chart
+        ],
         facts=facts(cell),
         columns=detail_columns(cell),
         details=DETAILS,

@@ -1,4 +1,4 @@
-"""Charts of a cell's page: read lengths, qualities, yield over time, barcodes. Pure.
+"""Charts of a cell's page in columns: read lengths, qualities, barcodes. Pure.
 
 Passed reads are plain, failed reads hatched, skipped reads outlined: the difference is visible
 without colour. A chart is None if there is nothing to draw; the page then gives the reason.
@@ -9,37 +9,29 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
 
 from hesiod_watch.core.naming import PARTS, natural_key
 from hesiod_watch.core.sample_sheet import UNPLACED
 from hesiod_watch.core.text import number_of
 from hesiod_watch.report.document import BarcodeReads, QcDocument
-from hesiod_watch.report.formatting import bases_text, reads_text, scaled, share_text, visible
-from hesiod_watch.report.read_groups import HistogramBin, ReadGroup, YieldOverTime
+from hesiod_watch.report.formatting import bases_text, reads_text, share_text, visible
+from hesiod_watch.report.read_groups import HistogramBin, ReadGroup
 from hesiod_watch.report.svg import (
     AxisTick,
     Chart,
     ChartTable,
-    area,
     axis_bottom,
     axis_left,
     canvas,
     column,
-    line,
+    left_ticks,
     marker,
     nice_step,
     nice_top,
-    stretched,
 )
 from hesiod_watch.report.tolerant import fraction
 
 WORDS = {"pass": "passed", "fail": "failed", "skip": "skipped", "all": "all reads"}
-
-_HOVER_ZONES = (
-    72  # number of zones of the yield curve with a tooltip; narrower zones are hard to hit
-)
-_HOUR_STEPS = (1 / 60, 1 / 12, 1 / 6, 0.5, 1, 2, 3, 6, 12, 24, 48, 96, 168)  # hours
 
 
 def shown_parts(parts: Mapping[str, ReadGroup], total: ReadGroup) -> dict[str, ReadGroup]:
@@ -92,7 +84,7 @@ def length_chart(cell: QcDocument) -> Chart | None:
         "length",
         title,
         summary,
-        axis_left(_left_ticks(top, step, "b")),
+        axis_left(left_ticks(top, step, "b")),
         *columns,
         axis_bottom(
             [
@@ -156,7 +148,7 @@ def quality_chart(cell: QcDocument) -> Chart | None:
         "quality",
         title,
         summary,
-        axis_left(_left_ticks(top, step, "")),
+        axis_left(left_ticks(top, step, "")),
         *columns,
         axis_bottom(
             [
@@ -179,72 +171,6 @@ def quality_chart(cell: QcDocument) -> Chart | None:
     table = ChartTable("Reads by mean Q", ("Mean Q", *_heads(parts, "reads")), rows)
     return Chart(
         "quality", title, "reads of each mean Q", picture, summary, table, legend_of(parts)
-    )
-
-
-def yield_chart(cell: QcDocument) -> Chart | None:
-    """Bases so far by time since the first read: all reads dashed, passed reads plain."""
-    whole = cell.total.yields
-    if whole is None or not sum(whole.bases):
-        return None
-    passed = cell.parts["pass"].yields if "pass" in cell.parts else None
-    curves = {"all": _running_sum(whole, whole.start)}
-    if passed is not None and (passed.start.tzinfo is None) == (whole.start.tzinfo is None):
-        curves["pass"] = _running_sum(passed, whole.start)
-    hours = max(point[0] for points in curves.values() for point in points)
-    highest = curves["all"][-1][1]
-    top, step = nice_top(max(highest, *(points[-1][1] for points in curves.values())))
-    # Both curves end at the right edge: the last hours may have no passed read, and this must not
-    # look like a gap.
-    drawn = {
-        part: [(hour / hours, amount / top) for hour, amount in [*points, (hours, points[-1][1])]]
-        for part, points in curves.items()
-    }
-    half = next(hour for hour, amount in curves["all"] if amount >= highest / 2)
-    summary = (
-        f"{bases_text(highest)} in {_hours(hours)}; half of it after {_hours(half)}."
-        + (f" {bases_text(curves['pass'][-1][1])} passed." if "pass" in curves else "")
-    )  # fmt: skip
-    title = "Yield over time"
-    zones = min(_HOVER_ZONES, len(whole.bases))
-    sampled = [hours * (zone + 1) / zones for zone in range(zones)]
-    picture = canvas(
-        "yield",
-        title,
-        summary,
-        axis_left(_left_ticks(top, step, "b")),
-        stretched(
-            *(
-                [area(drawn["pass"], "curve-area")]
-                if "pass" in drawn
-                else [area(drawn["all"], "curve-area")]
-            ),
-            *([line(drawn["pass"], "curve curve-pass")] if "pass" in drawn else []),
-            line(drawn["all"], "curve curve-all" if "pass" in drawn else "curve curve-pass"),
-        ),
-        *(
-            column(
-                zone / zones, 1 / zones, f"After {_hours(hour)}: {_curve_words(curves, hour)}", ()
-            )
-            for zone, hour in enumerate(sampled)
-        ),
-        axis_bottom(_hour_ticks(hours), _time_axis(hours)),
-    )
-    every = max(1, round(len(sampled) / 24))
-    chosen = [
-        hour for index, hour in enumerate(sampled, 1) if index % every == 0 or index == len(sampled)
-    ]
-    table = ChartTable(
-        "Bases so far, by time since the first read",
-        ("Time", *(f"{WORDS[part].capitalize()}, bases" for part in curves)),
-        tuple(
-            (_hours(hour), *(f"{_at(points, hour):,.0f}" for points in curves.values()))
-            for hour in chosen
-        ),
-    )
-    legend = (("curve-pass", "passed"), ("curve-all", "all reads")) if "pass" in curves else ()
-    return Chart(
-        "yield", title, "bases since the first read, added up", picture, summary, table, legend
     )
 
 
@@ -282,7 +208,7 @@ def barcode_chart(barcodes: Sequence[BarcodeReads]) -> Chart | None:
         "barcodes",
         title,
         summary,
-        axis_left(_left_ticks(top, step, "b")),
+        axis_left(left_ticks(top, step, "b")),
         *columns,
         axis_bottom(
             [AxisTick((index + 0.5) * width, label) for index, label in enumerate(labels) if label],
@@ -369,65 +295,6 @@ def _spoken(amounts: Mapping[str, float], words: Callable[[float], str]) -> str:
     if list(amounts) == ["all"]:
         return words(amounts["all"])
     return ", ".join(f"{words(amount)} {WORDS[part]}" for part, amount in amounts.items())
-
-
-def _left_ticks(top: float, step: float, unit: str) -> list[AxisTick]:
-    """Ticks from 0, with one prefix for the whole axis and no meaningless digits."""
-    _, prefix = scaled(top)
-    factor = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[prefix]
-    return [
-        AxisTick(
-            index * step / top,
-            f"{index * step / factor:.4g} {prefix}{unit}".rstrip() if index else "0",
-        )
-        for index in range(round(top / step) + 1)
-    ]
-
-
-def _running_sum(yields: YieldOverTime, zero: datetime) -> list[tuple[float, float]]:
-    """Points (hours since `zero`, bases so far) at the end of each bin, from (0, 0)."""
-    first = (yields.start - zero) / timedelta(hours=1)
-    points, so_far = [(max(0.0, first), 0.0)], 0.0
-    for index, amount in enumerate(yields.bases, 1):
-        so_far += amount
-        points.append((max(0.0, first) + index * yields.seconds / 3600, so_far))
-    return points
-
-
-def _at(points: Sequence[tuple[float, float]], hour: float) -> float:
-    """Value of the curve at an hour: that of the last point not after it."""
-    return next((amount for when, amount in reversed(points) if when <= hour + 1e-9), 0.0)
-
-
-def _curve_words(curves: Mapping[str, Sequence[tuple[float, float]]], hour: float) -> str:
-    if "pass" not in curves:
-        return bases_text(_at(curves["all"], hour))
-    return (
-        f"{bases_text(_at(curves['pass'], hour))} passed of {bases_text(_at(curves['all'], hour))}"
-    )
-
-
-def _hour_ticks(hours: float) -> list[AxisTick]:
-    step = next((step for step in _HOUR_STEPS if hours / step <= 8), _HOUR_STEPS[-1])
-    in_minutes = hours < 2
-    return [
-        AxisTick(index * step / hours, f"{index * step * (60 if in_minutes else 1):.4g}")
-        for index in range(math.floor(hours / step + 1e-9) + 1)
-    ]
-
-
-def _time_axis(hours: float) -> str:
-    return f"{'minutes' if hours < 2 else 'hours'} since the first read"
-
-
-def _hours(hours: float) -> str:
-    return (
-        f"{round(hours * 60)} min"
-        if hours < 2
-        else f"{hours:.1f} h"
-        if hours < 10
-        else f"{round(hours)} h"
-    )
 
 
 def in_order(barcodes: Sequence[BarcodeReads]) -> list[BarcodeReads]:

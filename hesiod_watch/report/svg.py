@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from hesiod_watch.report.formatting import visible
+from hesiod_watch.report.formatting import scaled, visible
 
 STRETCH = 1000
 """Side of the inner, stretched canvas, in its own units."""
@@ -224,3 +224,16 @@ def nice_top(highest: float, most: int = 4) -> tuple[float, float]:
         return 1.0, 1.0
     step = nice_step(highest, most)
     return math.ceil(highest / step * 0.999999) * step, step
+
+
+def left_ticks(top: float, step: float, unit: str) -> list[AxisTick]:
+    """Ticks from 0, with one prefix for the whole axis and no meaningless digits."""
+    _, prefix = scaled(top)
+    factor = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[prefix]
+    return [
+        AxisTick(
+            index * step / top,
+            f"{index * step / factor:.4g} {prefix}{unit}".rstrip() if index else "0",
+        )
+        for index in range(round(top / step) + 1)
+    ]

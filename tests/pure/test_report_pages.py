@@ -488,12 +488,12 @@ def test_charts_have_tables() -> None:
     """Each chart is an image with title and description, and a table has its numbers."""
     html = render_cell(qc_document())
     page = Page(html)
-    assert page.tags["figure"] == 4
-    assert html.count('role="img" aria-labelledby') == 4
-    assert html.count("<caption>") == 4
+    assert page.tags["figure"] == 5
+    assert html.count('role="img" aria-labelledby') == 5
+    assert html.count("<caption>") == 5
     assert all(
         page.ids.count(f"{key}-{part}") == 1
-        for key in ("length", "quality", "yield", "channels")
+        for key in ("length", "quality", "yield", "pores", "channels")
         for part in ("title", "desc")
     )
 

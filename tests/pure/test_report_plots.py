@@ -13,8 +13,9 @@ from qc_documents import STARTED, group, not_barcoded, one_read, qc_document
 
 from hesiod_watch.report.document import QcDocument
 from hesiod_watch.report.flowcell import LAYOUTS, FlowCellLayout, channel_chart, layout_for
-from hesiod_watch.report.plots import length_chart, quality_chart, yield_chart
+from hesiod_watch.report.plots import length_chart, quality_chart
 from hesiod_watch.report.svg import Chart, element, nice_step, nice_top
+from hesiod_watch.report.time_charts import pore_chart, yield_chart
 
 
 def numbers(pattern: str, chart: Chart) -> list[float]:
@@ -63,7 +64,7 @@ def test_elements_are_escaped() -> None:
 def test_columns_stay_inside(document: dict[str, Any]) -> None:
     """Every column of a chart is within the axes."""
     cell = QcDocument(document)
-    for chart in (length_chart(cell), quality_chart(cell), yield_chart(cell)):
+    for chart in (length_chart(cell), quality_chart(cell), yield_chart(cell), pore_chart(cell)):
         assert chart is not None
         rects = re.findall(
             r'<rect x="([^"%]+)%" width="([^"%]+)%" y="([^"%]+)%" height="([^"%]+)%"', chart.picture
@@ -108,6 +109,39 @@ def test_curve_ends_at_the_total() -> None:
     assert chart.table.rows[0] == ("10 min", "100", "0")
     ends = re.findall(r'L1000\.0 ([0-9.]+)"', chart.picture)
     assert ends == ["500.0", "0.0"]
+
+
+def test_pores_over_time() -> None:
+    """The chart of pores has the scans in its table, and a sentence about the first and last."""
+    scans = [
+        {"seconds": 1800, "available": 6000, "pores": 12_000},
+        {"seconds": 5400, "available": 4500, "pores": 12_000},
+        {"seconds": 18_000, "available": 1500, "pores": 12_000},
+    ]
+    chart = pore_chart(QcDocument(qc_document(pores=scans)))
+    assert chart is not None
+    assert chart.table.rows == (("30 min", "6,000"), ("90 min", "4,500"), ("5.0 h", "1,500"))
+    assert chart.summary == (
+        "6,000 of 12,000 pores were available at the first scan; 1,500 (25.0 % of these) at the"
+        " last, after 5.0 h."
+    )
+    assert chart.picture.count("pores available</title>") == 3
+
+
+@pytest.mark.parametrize(
+    "scans",
+    [
+        [],
+        "nonsense",
+        [{"seconds": 200, "available": 5, "pores": 9}],
+        [{"seconds": 0, "available": 5, "pores": 9}] * 2,
+        [{"seconds": 200, "available": 0, "pores": 9}] * 2,
+        [{"seconds": 200, "available": 5}, {"available": 5, "pores": 9}],
+    ],
+)
+def test_no_chart_of_too_few_scans(scans: Any) -> None:
+    """Fewer than two scans, or scans without a pore, make no chart."""
+    assert pore_chart(QcDocument(qc_document(pores=scans))) is None
 
 
 @pytest.mark.parametrize(

@@ -314,6 +314,10 @@ def qc_document(**changes: Any) -> Json:
         "skip": None,
         "barcodes": few_barcodes(),
         "outputs": [],
+        "pores": [
+            {"seconds": 200 + 5400 * index, "available": round(6800 * 0.95**index), "pores": 12_000}
+            for index in range(48)
+        ],
         "links": {
             "ont_report": "/lustre/promethion/prom_runs/soil/"
             "report_PAW48211_20261119_1408_c6ded78b.html"

@@ -273,7 +273,13 @@ def test_labels_keep_their_size(opened: Any) -> None:
 def test_charts_by_name(opened: Any) -> None:
     """A screen reader finds the charts as images with names, and the landmarks of the page."""
     page = opened(render_cell(qc_document())).page
-    for name in ("Read length", "Mean quality", "Yield over time", "Channel activity"):
+    for name in (
+        "Read length",
+        "Mean quality",
+        "Yield over time",
+        "Pores over time",
+        "Channel activity",
+    ):
         assert page.get_by_role("img", name=name).count() == 1
     for role in ("banner", "main", "contentinfo"):
         assert page.get_by_role(role).count() == 1
