@@ -278,6 +278,13 @@ def test_version_and_help_load_no_command(option: str) -> None:
     } == set()
 
 
+def test_status_loads_no_progress_bar() -> None:
+    """The lines of `status` need neither tables nor a progress bar, which cost more to load."""
+    loaded = loaded_by("from hesiod_watch.cli.terminal import print_lines")
+    assert "rich.text" in loaded
+    assert loaded & {"rich.table", "rich.progress", "rich.live"} == set()
+
+
 def test_command_loads_its_own_module_only() -> None:
     """A command's help loads the module of that command only."""
     loaded = loaded_by("from hesiod_watch.cli import main; assert main(['doctor', '--help']) == 0")

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from hesiod_watch.core import ownership
@@ -101,6 +99,8 @@ def print_table(
     Text from disk must be escaped by `display`. In a pipe every row is one line, however long, so
     that `grep` finds it.
     """
+    from rich.table import Table  # loaded only for a table
+
     console = Console(file=stream, highlight=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH
@@ -143,6 +143,14 @@ def human_bases(bases: object) -> str:
 @contextlib.contextmanager
 def progress_bar() -> Iterator[Callable[[ownership.Progress], None]]:
     """Show a progress bar on standard error; yields the function that updates it."""
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
