@@ -293,7 +293,7 @@ CELL_KINDS = (
         "no-reads",
         NOTE,
         "a cell is processed and has no reads",
-        "processed, without reads: {why}",
+        "processed, {why}",
         (Step("look in MinKNOW's report whether this was intended"),),
     ),
     AttentionKind(

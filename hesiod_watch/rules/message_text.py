@@ -160,7 +160,7 @@ def _cell_done(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[
         yield _damaged(event, wrong)
     else:
         without = no_reads(cell) if cell else ""
-        how = f"processed and reported, without reads: {display(without)}" if without else _CHECKED
+        how = f"processed and reported, {display(without)}" if without else _CHECKED
         yield f"{_named(event)} is {how}.{accepted}"
         if cell and (compared := DoneRecord.of(cell.flags.done).compared):
             yield f"{display(compared)}."
@@ -369,8 +369,8 @@ def _numbers(cell: Cell) -> str:
 def _in_short(cell: Cell) -> str:
     if "reads" not in cell.results:
         return "processed"
-    if without := no_reads(cell):
-        return f"no reads: {display(without)}"
+    if without := no_reads(cell, "no reads"):
+        return display(without)
     return (
         f"{number_of(_number(cell, 'reads'), 'read', form=',')}, {_bases(_number(cell, 'bases'))}, "
         f"N50 {_bases(_number(cell, 'n50'))}, mean Q {_quality(cell)}"

@@ -354,11 +354,15 @@ def backup_words(cell: Cell) -> str:
     return f"{how} {', '.join(copy.backup for copy in BackupRecord.of(backup).copies) or '?'}"
 
 
-def no_reads(cell: Cell) -> str:
-    """Return why the results of a processed cell contain no read; "" if they contain some."""
+def no_reads(cell: Cell, words: str = "without reads") -> str:
+    """Return `words` and the cause for a processed cell without reads; "" for any other cell.
+
+    Flags of earlier versions have no cause.
+    """
     if not cell.flags.done or cell.results.get("reads") != 0:
         return ""
-    return DoneRecord.of(cell.flags.done).no_reads or "the cause was not recorded"
+    cause = DoneRecord.of(cell.flags.done).no_reads
+    return f"{words}: {cause}" if cause else words
 
 
 def _why_processed(cell: Cell) -> str:
@@ -367,7 +371,7 @@ def _why_processed(cell: Cell) -> str:
     Damage or loss proven by MinKNOW's checksums comes first; then the cell is not called checked.
     """
     wrong = finding_of(cell).said
-    without = f", without reads: {no_reads(cell)}" if no_reads(cell) else ""
+    without = f", {no_reads(cell)}" if no_reads(cell) else ""
     processed = (
         f"processed and reported{without}{f', but {wrong}' if wrong else ''}"
         if wrong or without
