@@ -64,6 +64,9 @@ def assert_processed(site: Site, *cells: SimulatedCell, run: str = RUN) -> None:
             checksums = qc["minknow_checksums"]
             assert (checksums["differing"], checksums["absent"]) == ([], [])
             assert checksums["agreeing"] > 0
+        if not cell.fastq:
+            assert list(results(site, cell, run).glob("*.bam"))
+            continue
         lines = 0
         for output in results(site, cell, run).glob("*.fastq.gz"):
             lines += gzip.decompress(output.read_bytes()).count(b"\n")
@@ -79,6 +82,10 @@ TREES: dict[str, Callable[[Path], list[SimulatedCell]]] = {
         pooled(at, SECOND, era="2021", output_hash=False),
     ],
     "not barcoded": lambda at: [pooled(at, barcodes=()), pooled(at, SECOND, barcodes=())],
+    "BAM without FASTQ": lambda at: [
+        pooled(at, fastq=False, bam="aligned"),
+        pooled(at, SECOND, fastq=False, bam="unaligned"),
+    ],
     "without library": lambda at: [without_library(at, FIRST), without_library(at, SECOND)],
 }
 
