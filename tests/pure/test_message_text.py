@@ -106,7 +106,7 @@ def test_no_reads_are_not_called_checked() -> None:
     assert (
         text("cell-done", empty)
         .partition("\n")[0]
-        .endswith(" is processed and reported, without reads: the cause was not recorded.")
+        .endswith(" is processed and reported, without reads.")
     )
     other = done("20261122_1100_1B_PAD38579_c6ded78c")
     whole = text("run-complete", empty, other)
