@@ -31,7 +31,7 @@ def is_before(rule: TakeUpRule, run: str, cells: Collection[str]) -> bool:
     if rule.since in ("", NOW, ALWAYS):
         return False
     first = rule.since.replace("-", "")
-    days = [day_of(cell) for cell in cells] or [day_of(run)]
+    days = [day_of(cell) or day_of(run) for cell in cells] or [day_of(run)]
     return all(day and day < first for day in days)
 
 

@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hesiod_watch.config import Config, UpstreamSettings
+from hesiod_watch.core import pooled
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import CellId, ListedRun
 from hesiod_watch.core.records import loads
@@ -237,7 +238,9 @@ class _Ended:
 
     def has(self, run: ListedRun, cell: CellId) -> bool:
         day = time.strftime("%Y%m%d", time.gmtime(time.time() - LONGEST_RUN))
-        if historic.day_of(cell.name) < day:
+        started = historic.day_of(cell.name)
+        # A pooled acquisition is listed because of its final_summary.
+        if pooled.parse(cell.name) or (started and started < day):
             return True
         if self._answer is None:
             self._answer = self._ask()
