@@ -3,8 +3,8 @@
 The sequencer and the service are separate processes: the same commands that a facility runs. The
 lines on the terminal are read from the disk as `status` reads them.
 
-The last cell arrives short of a file. The demonstration shows its `explain`, follows the first
-step, and the service finishes the cell.
+One run has BAM files and no FASTQ. The last cell arrives short of a file. The demonstration shows
+its `explain`, follows the first step, and the service finishes the cell.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ processing:
 reports:
   title: hesiod-watch demo
 """
+BAM_RUN = "20261122_TEST_with_BAM"
+BAM_CELL = "20261122_2205_1F_PAW00006_0a1b2c3c"
 STUCK_RUN = "20261122_TEST_short_of_a_file"
 STUCK_CELL = "20261122_2210_1G_PAW00007_0a1b2c3d"
 STUCK_GRACE = 3.0
@@ -65,6 +67,13 @@ def demonstrate(directory: str, speed: float) -> int:
         simulate = own_command("simulate", "--speed", str(speed), str(place / "landing"))
         sequencer = subprocess.Popen(simulate, stdout=subprocess.DEVNULL)
         try:
+            SimulatedCell(
+                *(place / "landing", BAM_RUN, "sample_B", BAM_CELL),
+                barcodes=("barcode01", "unclassified"),
+                reads_per_file=100,
+                fastq=False,
+                bam="aligned",
+            ).write()
             reports = _show(place, sequencer)
             reports += _show_stuck_cell(place, sequencer)
         finally:

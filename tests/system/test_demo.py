@@ -29,7 +29,8 @@ def test_demo_mends_a_cell_that_is_short_of_a_file(tmp_path: Path) -> None:
     assert "is incomplete: overdue: 1 of 4 FASTQ files missing" in after
     assert after.index("overdue: ") < after.index("The first step: ") < after.index("processed: ")
     reports = [line.strip() for line in after.splitlines() if line.endswith("/report.html")]
-    assert len(reports) == 3
+    assert len(reports) == 4
     assert all(Path(report).is_file() for report in reports)
     pages = tmp_path.glob("demo/demo-1/output/*/*/*/manifest.json")
-    assert len(list(pages)) == 3, "every cell is processed"
+    assert len(list(pages)) == 4, "every cell is processed"
+    assert list(tmp_path.glob("demo/demo-1/output/*_with_BAM/*/*/*_pass.bam.bai"))
