@@ -210,6 +210,7 @@ NOT_FOLLOWED = {
     "undelivered": "needs a ticket system that refuses; it retries, and helps when that answers",
     "delivery-retried": "needs a ticket system that refuses; the step is that of `undelivered`",
     "job-waiting": "needs a Slurm with a job that cannot start",
+    "take-up-undecided": "needs many old runs; test_take_up.py follows its steps",
     "worker-died": "needs a worker that was killed; the step is that of `owner-elsewhere`",
     "unreadable-files": "needs files that this user cannot list; its steps are those of `overdue`",
     "data-lost": "its command is offered only with an upstream from which to copy again",
