@@ -58,9 +58,9 @@ def parse_output_hash(
 def _relative(path: str, cell: CellId) -> str:
     """Convert a path of MinKNOW to one relative to the cell; "" for a path outside the cell."""
     parts = path.replace("\\", "/").split("/")
-    if "\0" in path or ".." in parts or not parts[-1]:
-        return ""
     directory = cell.parts[-1]
+    if "\0" in path or ".." in parts or parts[-1] in ("", directory):
+        return ""
     begins = (
         number
         for number, (part, inner) in enumerate(pairwise(parts), 1)
