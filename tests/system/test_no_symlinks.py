@@ -56,6 +56,7 @@ def test_output_without_symbolic_links(site: Site, error: str, used: bool) -> No
     site.run("poll")
     assert f"{CELL}.done" in site.flags(RUN)
     host = os.uname().nodename
-    files = {"index.html", "metrics.prom", "settled-runs.json", f"{host}-poll.json"}
+    files = {"index.html", "metrics.prom", "settled-runs.json", "first-look.json"}
+    files.add(f"{host}-poll.json")
     files |= {f"{host}-poll-printed.json"} if used else set()  # the first poll printed a problem
     assert set(os.listdir(site.output / ".hesiod-watch")) == {"output", "cells", *files}
