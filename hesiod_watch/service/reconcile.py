@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -21,9 +21,8 @@ from hesiod_watch.core.attention import Attention
 from hesiod_watch.core.circumstances import RefusedAction, SlurmSilence
 from hesiod_watch.core.errors import FlagExists, HesiodError
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.core.model import Action, CellId, Decision, ListedRun, RunName, Snapshot
+from hesiod_watch.core.model import Action, Decision, ListedRun, Snapshot
 from hesiod_watch.core.ownership import Liveness, Owner
-from hesiod_watch.core.times import BackOff, due_at
 from hesiod_watch.host import process
 from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.host.locks import lock_problems
@@ -39,6 +38,7 @@ from hesiod_watch.runs.areas import landing_owners, require_writable
 from hesiod_watch.runs.observe import WhyHistoric, observe
 from hesiod_watch.service.executors import EndedAction, Executor, make
 from hesiod_watch.service.executors.slurm import SlurmJobs
+from hesiod_watch.service.failed_actions import ActionKey, FailedActions
 from hesiod_watch.service.needs_person import RunsThatNeedPerson
 from hesiod_watch.service.waiting_line import WaitingLine, workers_for
 
@@ -46,7 +46,6 @@ logger = logging.getLogger(__name__)
 
 ROUNDS = 6
 """Number of looks at one run in a row, while its short actions change its state."""
-RETRY = BackOff(timedelta(seconds=1), timedelta(minutes=5))
 
 Clock = Callable[[], datetime]
 
@@ -61,21 +60,6 @@ class LookResult:
     held: Mapping[str, Turn] = field(default_factory=dict)  # by workers: work that was held back
     look_again: float | None = None  # seconds from now
     quiet: bool = False  # only a change, a person or time makes another look necessary
-
-
-@dataclass
-class _Failure:
-    """A failed action, and the time before it is retried."""
-
-    error: str
-    attempts: int
-    since: datetime
-    unstarted: bool = False  # its worker could not be started
-    flagged: bool = False  # the action records its failure in a flag
-
-    def due(self, now: datetime) -> datetime:
-        """Time of the retry; a clock that was set back meanwhile delays nothing."""
-        return due_at(self.since, now, RETRY.rest(self.attempts))
 
 
 @dataclass
@@ -104,8 +88,9 @@ class Reconciler:
             if self._heavy.name == "dry-run"
             else make("inline", self.config, self._ended)
         )
-        self._failures: dict[tuple[Path, str, CellId | None], _Failure] = {}
-        self._made: set[tuple[Path, str, CellId | None]] = set()
+        # A poll prints them at its end.
+        self._failed = FailedActions(log=self.repeat)
+        self._made: set[ActionKey] = set()
         self._short_codes: list[int] = []
         self.line = WaitingLine()
         self._logged: dict[Path, tuple[str, ...]] = {}
@@ -177,7 +162,7 @@ class Reconciler:
 
     def _has_problem(self, run_dir: Path) -> bool:
         """Whether something in a run needs a person, or an action has failed."""
-        return run_dir in self.needs_person or any(key[0] == run_dir for key in self._failures)
+        return run_dir in self.needs_person or self._failed.in_run(run_dir)
 
     def _move_in_line(
         self, run_dir: Path, waiting: Mapping[str, Turn], started: Collection[str]
@@ -219,8 +204,7 @@ class Reconciler:
         self.line.leave(run_dir)
         self._logged.pop(run_dir, None)
         self.needs_person.forget(run_dir)
-        for key in [key for key in self._failures if key[0] == run_dir]:
-            del self._failures[key]
+        self._failed.forget(run_dir)
 
     def ended(self, ended: EndedAction) -> None:
         """Handle the end of a worker; a failure without a flag rests for a while.
@@ -232,14 +216,15 @@ class Reconciler:
         if mode is ActionMode.REPEATED:
             self._made.add(key)
         if ended.problem:
-            self._rest(key, ended.problem, unstarted=True)
+            self._failed.note(key, ended.problem, self.clock(), unstarted=True)
         elif ended.code == 0 or mode is ActionMode.CLAIMED:  # claims and flags decide about those
-            self._failures.pop(key, None)
+            self._failed.succeeded(key)
         else:
-            self._rest(
+            self._failed.note(
                 key,
                 f"{ended.action.name} ended with code {ended.code}; "
                 "the run's pipeline.log has more",
+                self.clock(),
                 flagged=True,
             )
 
@@ -289,13 +274,13 @@ class Reconciler:
             )
             return False
         except (HesiodError, OSError) as error:
-            self._rest(key, str(error))
+            self._failed.note(key, str(error), self.clock())
             return False
         if self._short_codes and self._short_codes[-1] != 0:
-            self._rest(key, getattr(executor, "last_error", "") or f"{action.name} failed")
+            problem = getattr(executor, "last_error", "") or f"{action.name} failed"
+            self._failed.note(key, problem, self.clock())
             return False
-        if key in self._failures and not self._failures[key].unstarted:
-            del self._failures[key]
+        self._failed.started(key)
         return True
 
     def _claim(self, run: OpenDirectory, snapshot: Snapshot, action: Action, owner: Owner) -> None:
@@ -338,36 +323,15 @@ class Reconciler:
 
     # Trying again.
 
-    def _rest(
-        self,
-        key: tuple[Path, str, CellId | None],
-        error: str,
-        *,
-        unstarted: bool = False,
-        flagged: bool = False,
-    ) -> None:
-        former = self._failures.get(key)
-        attempts = former.attempts + 1 if former else 1
-        self._failures[key] = _Failure(error, attempts, self.clock(), unstarted, flagged)
-        # A poll prints it at its end.
-        if self.repeat and (former is None or former.error != error):
-            run_dir, action, cell = key
-            logger.warning(
-                "not done", extra=fields(run=run_dir.name, cell=cell, action=action, why=error)
-            )
-
     def _resting(self, run_dir: Path, action: Action, now: datetime) -> bool:
         key = (run_dir, action.name, action.cell)
         if not self.repeat and key in self._made:
             return True
-        failure = self._failures.get(key)
-        return failure is not None and now < failure.due(now)
+        return self._failed.rests(key, now)
 
     def _next_look(self, run_dir: Path, decision: Decision, now: datetime) -> float | None:
-        failed = self.clock()  # later than `now`: some failures happened since
-        times = [
-            failure.due(failed) for key, failure in self._failures.items() if key[0] == run_dir
-        ]
+        # `now` is older than some of the failures.
+        times = list(self._failed.due(run_dir, self.clock()))
         if decision.look_again:
             times.append(decision.look_again)
         return max(0.0, (min(times) - now).total_seconds()) if times else None
@@ -380,17 +344,7 @@ class Reconciler:
         """Failed actions that are tried again, except those of which something else says more."""
         known = {(each.run, each.cell) for each in self.needs_person.in_runs()}
         of_host = lock_problems(self.config.landing, self.config.locks)  # every action has these
-        now = self.clock()
-        return tuple(
-            RefusedAction(
-                *(action, RunName(run_dir.name), cell, failure.error, failure.attempts),
-                since=failure.since,
-                again=failure.due(now),
-            )
-            for (run_dir, action, cell), failure in self._failures.items()
-            if failure.error not in of_host
-            and not (failure.flagged and (run_dir.name, str(cell or "")) in known)
-        )
+        return self._failed.refused(known, of_host, self.clock())
 
     def deliver_site_messages(self, snapshot: Snapshot) -> LookResult:
         """Start the delivery of the site's messages, which waits in line like that of a run."""

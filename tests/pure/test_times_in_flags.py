@@ -29,7 +29,7 @@ from hesiod_watch.rules import overdue as overdue_cells
 from hesiod_watch.rules.delivery import overdue
 from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.stages import digest_of_report
-from hesiod_watch.service import reconcile
+from hesiod_watch.service import failed_actions
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=900)
@@ -276,8 +276,8 @@ WAITS = {
         ),
     ),
     "action that failed": Wait(
-        reconcile.RETRY.longest,
-        lambda then, now: not then or reconcile._Failure("", 99, then).due(now) <= now,
+        failed_actions.RETRY.longest,
+        lambda then, now: not then or failed_actions.FailedAction("", 99, then).due(now) <= now,
     ),
     "file that is quiet": Wait(
         MINUTE,
