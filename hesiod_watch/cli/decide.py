@@ -175,13 +175,21 @@ def call_release(options: argparse.Namespace) -> int:
     for candidate in waiting:
         _cancel_jobs(config_of(options), snapshot, candidate.id)
         flags.archive_flags(pipeline, candidate.id.stem, why=options.why)
-        owner = owner_words(candidate.flags.claim.owner if candidate.flags.claim else None)
+        claim = candidate.flags.claim
+        owner = owner_words(claim.owner if claim else None)
+        unproven = (
+            f"; only you say that its owner is dead: {display(claim.evidence)}"
+            if claim and claim.liveness is Liveness.UNKNOWN
+            else ""
+        )
         _log(
             snapshot,
             candidate.id,
-            f"claim of {owner} released by {_this_user().user}: {options.why}",
+            f"claim of {owner} released by {_this_user().user}: {options.why}{unproven}",
         )
-        print(f"{_label(snapshot, candidate.id)}: released; it is started at the next pass")
+        print(
+            f"{_label(snapshot, candidate.id)}: released; it is started at the next pass{unproven}"
+        )
     return 0
 
 

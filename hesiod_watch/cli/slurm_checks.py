@@ -16,7 +16,8 @@ from hesiod_watch.config import Config
 from hesiod_watch.core.check import Check
 from hesiod_watch.core.errors import HesiodError
 from hesiod_watch.core.naming import display
-from hesiod_watch.remote.slurm import SlurmClient, SubmissionOutcome
+from hesiod_watch.remote.slurm import SlurmClient
+from hesiod_watch.remote.slurm_answers import SubmissionOutcome
 from hesiod_watch.remote.slurm_judge import client_of
 from hesiod_watch.rules.slurm_jobs import LIVING, JobRow, job_name
 

@@ -7,7 +7,7 @@ submits a name twice.
 1. Every command has a time limit: a frozen controller or accounting does not answer.
 2. Variables such as SQUEUE_PARTITION or SLURM_TIME_FORMAT would hide jobs or change formats. They
    are removed, except the two that select the cluster.
-3. An answer that cannot be read is no answer. No answer proves nothing.
+3. An answer that cannot be read (`remote.slurm_answers`) is no answer. No answer proves nothing.
 
 These calls take seconds if Slurm is silent, so the thread that decides must not make them.
 """
@@ -17,19 +17,28 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import TypeAlias
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
-from hesiod_watch.core.naming import display
 from hesiod_watch.host.command import CommandResult, CommandRunner, run
+from hesiod_watch.remote.slurm_answers import (
+    JobRows,
+    Submission,
+    add_rows,
+    error_words,
+    is_living,
+    nodes_of,
+    recorded_row,
+    rows_of,
+    shown_row,
+    submission_of,
+)
+from hesiod_watch.rules.lost_nodes import LostNodes
 from hesiod_watch.rules.slurm_jobs import (
     JOB_NAME,
-    LIVING,
+    LOST,
     JobEvidence,
     JobMark,
-    JobRow,
     ListedJob,
     mark_in,
 )
@@ -49,57 +58,10 @@ _SHOWN = "JobID:20|,Name:64|,State:32|,RestartCnt:12|,NodeList:64|,Reason:64"
 _LISTED = _SHOWN.replace("Reason:", "Comment:64|,Reason:")
 _RECORDED = "JobIDRaw,JobName,State,End,NodeList"
 
-REFUSED = (
-    "invalid partition name specified",
-    "invalid account",
-    "invalid qos specification",
-    "invalid user id",
-    "invalid feature specification",
-    "invalid wckey specification",
-    "no cluster '",
-    "user's group not permitted",
-    "access/permission denied",
-    "requested time limit is invalid",
-    "requested node configuration is not available",
-    "requested reservation is invalid",
-    "node count specification invalid",
-    "more processors requested than permitted",
-    "memory required by task is not available",
-    "job violates accounting/qos policy",
-    "unable to open file",
-    # Mistakes in the options, which sbatch finds before it sends anything.
-    "unrecognized option",
-    "invalid option",
-    "option requires an argument",
-    "invalid --",
-)
-"""Errors of sbatch that prove that there is no job, in lower case. A person must act."""
-FULL = re.compile(r"(Assoc|QOS)(Max|Grp)[A-Za-z]*SubmitJob[A-Za-z]*Limit")
-"""Error of sbatch that proves that there is no job: an account or QOS has as many as it may have.
-"""
-
-
-class SubmissionOutcome(StrEnum):
-    """Result of an attempt to submit a job."""
-
-    ACCEPTED = "accepted"
-    FULL = "full"  # there is no job; a later attempt may succeed
-    REFUSED = "refused"  # there is no job, and a person must act
-    LOST = "lost"  # there may be a job of that name, now or later
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """Answer to an attempt to submit a job."""
-
-    outcome: SubmissionOutcome
-    job_id: str = ""
-    cluster: str = ""
-    why: str = ""  # one line of sbatch, for people
-
-
-JobRows: TypeAlias = dict[str, tuple[JobRow, ...]]
-"""Rows about jobs by the name of the job."""
+_IN_UTC = ("env", "TZ=UTC")
+"""Local times are ambiguous for an hour each autumn; the times in options of sbatch stay local."""
+_NODES = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,\[\]-]*")
+"""List of nodes that a command does not take for an option."""
 
 
 class SlurmClient:
@@ -157,7 +119,7 @@ class SlurmClient:
                 )
             )
             try:
-                _add(found, _rows(ended, 6), _shown)
+                add_rows(found, rows_of(ended, 6), shown_row)
             except ValueError as error:
                 return None, f"squeue: {error}"
         return found, ""
@@ -175,14 +137,14 @@ class SlurmClient:
             )
         )
         if ended.why or ended.code:
-            return None, f"squeue: {_words(ended)}"
+            return None, f"squeue: {error_words(ended)}"
         found = []
         for line in ended.output.decode("utf-8", "replace").splitlines():
             cells = [cell.strip() for cell in line.split("|", 6)]
             if len(cells) == 7 and cells[0].isdecimal() and JOB_NAME.fullmatch(cells[1]):
                 mark = mark_in(cells.pop(5))
                 if mark and cells[3].isdecimal():
-                    found.append(ListedJob(cells[1], _shown(cells), mark))
+                    found.append(ListedJob(cells[1], shown_row(cells), mark))
         return tuple(found), ""
 
     def ended(self, names: Collection[str], since: datetime) -> tuple[JobRows | None, str]:
@@ -195,14 +157,15 @@ class SlurmClient:
         for some in _batches(names):
             ended = self._run(
                 (
-                    *("sacct", *self._cluster, "--allusers", "--allocations", "--duplicates"),
+                    *(*_IN_UTC, "sacct", *self._cluster, "--allusers"),
+                    *("--allocations", "--duplicates"),
                     *("--noheader", "--parsable2", f"--format={_RECORDED}"),
                     f"--starttime={since - MARGIN:%Y-%m-%dT%H:%M:%S}",
                     f"--name={','.join(some)}",
                 )
             )
             try:
-                _add(found, _rows(ended, 5), _recorded)
+                add_rows(found, rows_of(ended, 5), recorded_row)
             except ValueError as error:
                 return None, f"sacct: {error}"
         return found, ""
@@ -212,31 +175,52 @@ class SlurmClient:
 
         The controller alone shows that a job lives. About the others the accounting is asked, and
         then the controller again: only an answer that is later than that of the accounting counts.
+        About a job that was lost, and that the controller has forgotten, its nodes are asked too.
         """
         names = [name for name in names if JOB_NAME.fullmatch(name)]
         shown, problem = self.known(names)
         if shown is None:
             return {name: JobEvidence(name, problem=problem) for name in names}
-        evidence = {name: JobEvidence(name, rows) for name, rows in shown.items() if _lives(rows)}
+        living = {name: rows for name, rows in shown.items() if is_living(rows)}
+        evidence = {name: JobEvidence(name, rows) for name, rows in living.items()}
         rest = [name for name in names if name not in evidence]
         if not rest:
             return evidence
         recorded, silent = self.ended(rest, since)
         shown, problem = self.known(rest)
         for name in rest:
+            rows = None if recorded is None else recorded.get(name, ())
             evidence[name] = JobEvidence(
                 name,
                 None if shown is None else shown.get(name, ()),
-                None if recorded is None else recorded.get(name, ()),
+                rows,
                 problem or silent,
             )
+            lost = {row.nodes for row in rows or () if row.state in LOST}
+            if lost and evidence[name].controller == ():
+                evidence[name] = replace(evidence[name], nodes=self.lost_nodes(lost))
         return evidence
+
+    def lost_nodes(self, lists: Collection[str]) -> LostNodes:
+        """State of the nodes in these lists, each as Slurm writes it, such as "n[1-2]"."""
+        asked = datetime.now(UTC)
+        wait, problem = self.setting("KillWait")  # "30 sec"
+        seconds = re.match(r"([0-9]+) sec", wait)
+        found = {}
+        for nodes in filter(_NODES.fullmatch, lists):
+            ended = self._run((*_IN_UTC, "scontrol", *self._cluster, "show", "node", nodes))
+            if ended.why or ended.code:
+                problem = f"scontrol: {error_words(ended)}"
+            else:
+                found[nodes] = nodes_of(ended.output.decode("utf-8", "replace"))
+        kill_wait = timedelta(seconds=int(seconds[1])) if seconds else None
+        return LostNodes(asked, kill_wait, found, problem)
 
     def setting(self, key: str) -> tuple[str, str]:
         """Value in Slurm's configuration, and why it cannot be asked; one of the two is empty."""
         ended = self._run(("scontrol", *self._cluster, "show", "config"))
         if ended.why or ended.code:
-            return "", f"scontrol: {_words(ended)}"
+            return "", f"scontrol: {error_words(ended)}"
         for line in ended.output.decode("utf-8", "replace").splitlines():
             name, _, value = line.partition("=")
             if name.strip() == key:
@@ -251,7 +235,7 @@ class SlurmClient:
         for name in filter(JOB_NAME.fullmatch, names):
             ended = self._run(("scancel", *self._cluster, f"--name={name}"))
             if ended.why or ended.code:
-                return f"scancel: {_words(ended)}"
+                return f"scancel: {error_words(ended)}"
         return ""
 
     def _run(self, command: Sequence[str], given: bytes = b"") -> CommandResult:
@@ -262,84 +246,8 @@ class SlurmClient:
         )
 
 
-def submission_of(ended: CommandResult) -> Submission:
-    """Meaning of the end of sbatch.
-
-    Only an error that is known to prove it counts as a refusal. After any other error there may be
-    a job: a controller that was frozen creates it later.
-    """
-    if ended.code == 0 and not ended.why:
-        match = re.fullmatch(rb"([0-9]+)(?:;([^;\s]+))?", ended.output.strip())
-        if match:
-            cluster = (match[2] or b"").decode("utf-8", "replace")
-            return Submission(SubmissionOutcome.ACCEPTED, match[1].decode(), cluster)
-        return Submission(SubmissionOutcome.LOST, why="sbatch: its answer cannot be read")
-    why = f"sbatch: {_words(ended)}"
-    said = ended.errors.lower()
-    if ended.why:
-        return Submission(SubmissionOutcome.LOST, why=why)
-    if FULL.search(ended.errors):
-        return Submission(SubmissionOutcome.FULL, why=why)
-    if ended.code in (126, 127) or any(text in said for text in REFUSED):
-        return Submission(SubmissionOutcome.REFUSED, why=why)
-    return Submission(SubmissionOutcome.LOST, why=why)
-
-
 def _batches(names: Collection[str]) -> Iterator[list[str]]:
     """Valid names in groups that fit into one command; others were not chosen by this program."""
     ours = sorted({name for name in names if JOB_NAME.fullmatch(name)})
     for start in range(0, len(ours), MOST_NAMES):
         yield ours[start : start + MOST_NAMES]
-
-
-def _rows(ended: CommandResult, columns: int) -> list[list[str]]:
-    """Cells of each row that was printed; raises ValueError with the reason if it is no answer."""
-    if ended.why or ended.code:
-        raise ValueError(_words(ended))
-    rows = []
-    for line in ended.output.decode("utf-8", "replace").splitlines():
-        if not line.strip() or line.startswith("CLUSTER: "):  # a heading for each named cluster
-            continue
-        cells = [cell.strip() for cell in line.split("|", columns - 1)]
-        if len(cells) != columns or not cells[0].isdecimal():
-            raise ValueError(f"its answer cannot be read: {display(line[:80])}")
-        rows.append(cells)
-    return rows
-
-
-def _add(found: JobRows, rows: list[list[str]], row_of: Callable[[list[str]], JobRow]) -> None:
-    for cells in rows:
-        found[cells[1]] = (*found.get(cells[1], ()), row_of(cells))
-
-
-def _shown(cells: list[str]) -> JobRow:
-    job_id, _, state, restarts, nodes, reason = cells
-    return JobRow(
-        job_id,
-        state,
-        nodes=nodes,
-        restarts=int(restarts),
-        reason="" if reason == "None" else reason,
-    )
-
-
-def _recorded(cells: list[str]) -> JobRow:
-    job_id, _, state, end, nodes = cells
-    word = (state.split() or [""])[0]  # "CANCELLED by 1000"
-    return JobRow(
-        job_id,
-        word,
-        ended=end not in ("", "Unknown", "None"),
-        nodes="" if nodes == "None assigned" else nodes,
-    )
-
-
-def _lives(rows: Sequence[JobRow]) -> bool:
-    return any(row.state in LIVING for row in rows)
-
-
-def _words(ended: CommandResult) -> str:
-    """Reason of a failure in one line for people."""
-    lines = [line.strip() for line in ended.errors.splitlines() if line.strip()]
-    said = re.sub(r"^\w+: (error|fatal): ", "", lines[-1]) if lines else ""
-    return ended.why or display(said[:200]) or f"exit code {ended.code}"

@@ -4,7 +4,7 @@ The accounting alone proves nothing. It shows the end of a job at once, but the 
 cancelled job may live for the whole `KillWait` (COMPLETING), and for seconds after a requeue it
 shows only the end of the first start. A controller that does not know a job proves nothing either:
 it forgets ended jobs after `MinJobAge`, and jobs of the last seconds when it is killed. No state of
-a lost node is a proof, because the processes there may live on.
+a lost job is a proof, because its processes may live on (`rules.lost_nodes`).
 
 A caller asks the accounting first and the controller second, so that the later answer counts.
 
@@ -17,9 +17,11 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Liveness, Owner
+from hesiod_watch.rules.lost_nodes import LostNodes, why_it_may_live
 
 ENDED = frozenset(
     ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "PREEMPTED", "DEADLINE")
@@ -45,6 +47,7 @@ class JobRow:
     job_id: str
     state: str  # one word, such as "RUNNING"
     ended: bool = False  # only of the accounting: the row has an end time
+    end: datetime | None = None  # that time, in UTC; None: it cannot be read
     nodes: str = ""
     restarts: int = 0  # only of the controller: number of requeues
     reason: str = ""  # only of the controller: why a pending job waits
@@ -58,6 +61,7 @@ class JobEvidence:
     controller: tuple[JobRow, ...] | None = None
     accounting: tuple[JobRow, ...] | None = None
     problem: str = ""  # why the controller or the accounting gave no answer
+    nodes: LostNodes | None = None  # None: not asked, because no job of the name was lost
 
 
 def job_name(action: str, token: str) -> str:
@@ -183,10 +187,9 @@ def judge_job(owner: Owner, evidence: JobEvidence) -> tuple[Liveness, str]:
         return Liveness.ALIVE, f"{who}: the controller shows {_words(living)}"
     if strange := [row for row in shown if row.state not in ENDED | LOST]:
         return _unknown(f"{who}: the controller shows {_words(strange[0])}, an unknown state")
-    if lost := _first((*shown, *recorded), LOST):
-        return _unknown(
-            f"{who}: {_words(lost)}: its processes may live there, without contact to Slurm"
-        )
+    lost = _first((*shown, *recorded), LOST)
+    if lost and (why := _why_lost_may_live(shown, recorded, evidence.nodes)):
+        return _unknown(f"{who}: {_words(lost)}: its processes may live there, because {why}")
     if shown:
         restarts = max(row.restarts for row in shown)
         if restarts and len(recorded) <= restarts:
@@ -200,12 +203,12 @@ def judge_job(owner: Owner, evidence: JobEvidence) -> tuple[Liveness, str]:
     if not recorded:
         return _unknown(f"{who}: neither the controller nor the accounting knows it")
     for row in recorded:
-        if not row.ended or row.state not in ENDED | {"REQUEUED"}:
+        if not row.ended or row.state not in ENDED | LOST | {"REQUEUED"}:
             return _unknown(
                 f"{who}: the accounting shows {_words(row)} without an end, but the controller "
                 "does not know the job"
             )
-    ends = [row for row in recorded if row.state in ENDED]
+    ends = [row for row in recorded if row.state in ENDED | LOST]
     if not ends:
         return _unknown(f"{who}: it was requeued, and the accounting does not show every start")
     return Liveness.DEAD, (
@@ -227,6 +230,18 @@ def judge_submission(
         liveness, why = process
         return liveness, f"{why}; the controller has no job {evidence.name}"
     return judge_job(owner, evidence)
+
+
+def _why_lost_may_live(shown: list[JobRow], recorded: list[JobRow], nodes: LostNodes | None) -> str:
+    """Why processes of a job may live that was lost at least once; "" if none can."""
+    if shown:
+        return "the controller has not forgotten the job yet"
+    for row in recorded:
+        if row.state == "REVOKED":
+            return "another cluster may have started it"
+        if row.state in LOST and (why := why_it_may_live(row.nodes, row.end, nodes)):
+            return why
+    return ""
 
 
 def _unknown(why: str) -> tuple[Liveness, str]:

@@ -10,7 +10,8 @@ from slurm_cluster import SlurmCluster
 from hesiod_watch.config import Config, parse
 from hesiod_watch.config.slurm import SlurmActionSettings, SlurmSettings
 from hesiod_watch.core.errors import ConfigError
-from hesiod_watch.remote.slurm import SlurmClient, SubmissionOutcome
+from hesiod_watch.remote.slurm import SlurmClient
+from hesiod_watch.remote.slurm_answers import SubmissionOutcome
 from hesiod_watch.rules.slurm_jobs import job_name
 
 FILE = Path("/etc/place/hesiod-watch.yaml")

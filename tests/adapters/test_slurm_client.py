@@ -6,7 +6,7 @@ import secrets
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
@@ -15,7 +15,8 @@ from slurm_cluster import SlurmCluster
 
 from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.host.process import judge_here, this_owner
-from hesiod_watch.remote.slurm import SlurmClient, Submission, SubmissionOutcome
+from hesiod_watch.remote.slurm import SlurmClient
+from hesiod_watch.remote.slurm_answers import Submission, SubmissionOutcome
 from hesiod_watch.rules.liveness import OwnerEvidence, judge
 from hesiod_watch.rules.slurm_jobs import JobEvidence, job_name
 
@@ -191,6 +192,36 @@ def test_lost_node(slurm: SlurmCluster) -> None:
     slurm.forget_after(2)
     job.becomes("")
     assert job.verdict() is UNKNOWN
+
+
+def is_before_now(job: Job) -> bool:
+    """Whether the accounting shows an end before the present second."""
+    rows = SlurmClient().ended([job.name], SINCE)[0] or {}
+    ends = [row.end for row in rows.get(job.name, ()) if row.end]
+    return bool(ends) and max(ends) + timedelta(seconds=1) < datetime.now(UTC)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "forgotten"])
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_lost_node_comes_back(slurm: SlurmCluster, known: bool) -> None:
+    """A worker on a lost node is dead when Slurm has killed it, after the restart of its slurmd."""
+    job = submit(slurm, f"--nodelist={slurm.nodes[0]}", command=STUBBORN)
+    job.becomes("RUNNING")
+    eventually(lambda: len(slurm.processes_of(job.job_id)) > 0, "the job runs")
+    eventually(job.name_is_recorded, "the accounting shows the name")
+    slurm.kill(slurm.nodes[0])
+    job.becomes("NODE_FAIL")
+    eventually(lambda: job.is_recorded("NODE_FAIL"), "the accounting shows the end")
+    eventually(lambda: is_before_now(job), "the node starts later than in the second of the end")
+    if not known:
+        slurm.forget_after(2)
+        job.becomes("")
+        assert job.verdict() is UNKNOWN
+    slurm.up(slurm.nodes[0])
+    slurm.forget_after(2)
+    # Each verdict is compared with the processes.
+    eventually(lambda: job.verdict() is DEAD, "its death is proven", 150)
 
 
 def test_no_such_job(slurm: SlurmCluster) -> None:

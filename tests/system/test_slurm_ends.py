@@ -120,6 +120,41 @@ def test_lost_node(cluster_site: SlurmSite) -> None:
     assert len(site.jobs()) == 1
 
 
+@pytest.mark.slow
+def test_lost_node_comes_back(cluster_site: SlurmSite) -> None:
+    """A cell is taken over when its lost node is back and has killed the worker, not before."""
+    site = cluster_site
+    site.set_up(processing="attempts_per_day: 1")
+    with site.full_output(), site.service():
+        cell = site.land_large()
+        site.wait_for(cell, "started.worker")
+        name = name_of(site, cell)
+        number = site.job_id(name)
+        node = site.slurm.run("squeue", "-h", "-o", "%N", f"--name={name}")
+        site.slurm.kill(node)
+        site.becomes(name, "NODE_FAIL")
+        site.slurm.forget_after(2)
+        site.becomes(name, "")
+
+        def said() -> str:
+            return " ".join(site.explain(cell).split())
+
+        site.eventually(lambda: f"{node} does not respond" in said(), "explain says why")
+        assert f"NODE_FAIL on {node}" in said()
+        site.poll()
+        assert site.slurm.processes_of(number)
+        assert site.claims(cell) == 1
+        site.slurm.up(node)
+        site.wait_for(cell, "started.2", seconds=180)
+        assert not site.slurm.processes_of(number)
+        assert not site.has(cell, "done")
+        site.make_space()
+        site.wait_for(cell, "done")
+    assert "lost its node (NODE_FAIL)" in site.record(cell, "started.yielded")["reason"]
+    assert site.claims(cell) == 2
+    assert not site.has(cell, "failed")
+
+
 def test_refused(cluster_site: SlurmSite) -> None:
     """A job that Slurm refuses is reported with Slurm's reason, and started when it is accepted."""
     site = cluster_site
@@ -163,9 +198,11 @@ def test_released(cluster_site: SlurmSite) -> None:
         assert "RUNNING" in refused.stderr
         retried = site.run("retry", cell.run, cell.cell, "--why", "a test", check=1)
         assert "RUNNING" in retried.stderr
-        site.slurm.kill(site.slurm.run("squeue", "-h", "-o", "%N", f"--name={name}"))
+        node = site.slurm.run("squeue", "-h", "-o", "%N", f"--name={name}")
+        site.slurm.kill(node)
         site.becomes(name, "NODE_FAIL")
-        site.run("release", cell.run, cell.cell, "--why", "the node is down")
+        said = site.run("release", cell.run, cell.cell, "--why", "the node is down").stdout
+        assert f"NODE_FAIL on {node}" in said
         site.eventually(lambda: len(site.jobs()) == 2, "another job is submitted")
         site.make_space()
         site.wait_for(cell, "done")

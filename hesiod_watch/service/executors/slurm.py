@@ -37,7 +37,7 @@ from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Claim, Liveness, Owner
 from hesiod_watch.core.times import BackOff
 from hesiod_watch.host.files import OpenDirectory
-from hesiod_watch.remote.slurm import Submission, SubmissionOutcome
+from hesiod_watch.remote.slurm_answers import Submission, SubmissionOutcome
 from hesiod_watch.remote.slurm_judge import Verdict, is_job
 from hesiod_watch.rules.liveness import SLURM
 from hesiod_watch.rules.slurm_jobs import (
