@@ -224,6 +224,30 @@ def test_lost_node_comes_back(slurm: SlurmCluster, known: bool) -> None:
     eventually(lambda: job.verdict() is DEAD, "its death is proven", 150)
 
 
+def test_number_used_again(slurm: SlurmCluster) -> None:
+    """A job is found by its name: a later one with its number proves nothing about it."""
+    slurm.number_jobs(500_000, 500_002)
+    first = submit(slurm, command=("true",))
+    first.becomes("COMPLETED")
+    eventually(lambda: first.is_recorded("COMPLETED"), "the end is recorded")
+    eventually(first.name_is_recorded, "the name is recorded")
+    slurm.forget_after(2)
+    first.becomes("")
+    later = [submit(slurm) for _ in range(2)]
+    (again,) = [job for job in later if job.job_id == first.job_id]
+    again.becomes("RUNNING")
+    eventually(again.name_is_recorded, "the name is recorded")
+    verdicts = [
+        judge(
+            Owner("t", executor="slurm", slurm_job=job.job_id, slurm_name=job.name),
+            OwnerEvidence(),
+            job.evidence(),
+        )[0]
+        for job in (first, again)
+    ]
+    assert verdicts == [DEAD, ALIVE]
+
+
 def test_no_such_job(slurm: SlurmCluster) -> None:
     """A job that Slurm does not know proves no death of a worker, only that of a submission."""
     job = Job(slurm, new_name(), "99999")

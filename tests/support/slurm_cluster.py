@@ -186,6 +186,7 @@ class SlurmCluster:
             else:
                 self.up(name)
         self.forget_after(OLD_AGE)
+        self.number_jobs()
         self.run("scancel", "--user=root")
         self.run("scancel", "--user=root", "--signal=KILL", check=False)
         eventually(lambda: not self.run("squeue", "-h"), "no job is left")
@@ -197,11 +198,20 @@ class SlurmCluster:
 
     def forget_after(self, seconds: int) -> None:
         """Set `MinJobAge`: how long the controller remembers ended jobs."""
+        self._set(MinJobAge=seconds)
+
+    def number_jobs(self, first: int = 1, after: int = 67043328) -> None:
+        """Give new jobs the numbers from `first` to before `after`, then again from `first`."""
+        self._set(FirstJobId=first, MaxJobId=after)
+
+    def _set(self, **values: int) -> None:
+        """Set values of the configuration while Slurm runs."""
         text = self.conf.read_text()
-        lines = [line for line in text.splitlines() if not line.startswith("MinJobAge=")]
-        new = "\n".join((*lines, f"MinJobAge={seconds}", ""))
-        if sorted(new.splitlines()) != sorted(text.splitlines()):
-            self.conf.write_text(new)
+        keys = tuple(f"{key}=" for key in values)
+        lines = [line for line in text.splitlines() if not line.startswith(keys)]
+        lines += [f"{key}={value}" for key, value in values.items()]
+        if sorted(lines) != sorted(text.splitlines()):
+            self.conf.write_text("\n".join((*lines, "")))
             self.run("scontrol", "reconfigure")
 
     def run(self, *command: str, check: bool = True) -> str:
@@ -329,6 +339,8 @@ class SlurmCluster:
             "SlurmctldTimeout": 10,
             "SlurmdTimeout": 10,
             "MinJobAge": OLD_AGE,
+            "FirstJobId": 1,
+            "MaxJobId": 67043328,
             "AccountingStorageType": "accounting_storage/slurmdbd",
             "AccountingStorageHost": "127.0.0.1",
             "AccountingStoragePort": self._ports["slurmdbd"],

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from posed_hosts import WITHOUT, PosedHost
+from posed_hosts import WITHOUT, PosedHost, kill
 from slurm_site import RUN, SlurmSite
 
 pytestmark = [
@@ -70,6 +71,43 @@ def test_two_services_and_polls(cluster_site: SlurmSite) -> None:
         assert not site.has(cell, "failed")
     verified = list(site.jobs("verify").values())
     assert verified == [1] * len(verified)
+
+
+def test_worker_killed_on_its_node(cluster_site: SlurmSite) -> None:
+    """A worker is killed while two services and the polls of a third host look: one takes over."""
+    site = cluster_site
+    site.set_up(processing="attempt_pause: 1s")
+    with site.full_output(), hosts(site, "alpha", "beta", "gamma") as (alpha, beta, gamma):
+
+        def poll() -> None:
+            """Poll once on the third host; it may say what needs a person."""
+            gamma.start(site.command("poll"), site.environ, site.log).wait(120)
+
+        alpha.watch(site)
+        beta.watch(site)
+        cells = [site.land_large(number) for number in range(2)]
+        poll()
+        killed, other = cells
+        for cell in cells:
+            site.wait_for(cell, "started.worker")
+        # The nodes share the pids of this host.
+        worker = site.record(killed, "started.worker")
+        assert worker["pid"] in site.slurm.processes_of(worker["slurm_job"])
+        assert kill(worker["pid"], signal.SIGKILL)
+        poll()
+        site.wait_for(killed, "started.2.worker")
+        poll()
+        assert not site.slurm.processes_of(worker["slurm_job"])
+        site.make_space()
+        for cell in cells:
+            site.wait_for(cell, "done", seconds=150)
+        poll()
+        assert alpha.service.poll() is None
+        assert beta.service.poll() is None
+    assert "FAILED" in site.record(killed, "started.died")["reason"]
+    assert [site.claims(cell) for cell in cells] == [2, 1]
+    assert list(site.jobs().values()) == [1] * 3
+    assert {worker["slurm_name"], site.record(other, "started")["slurm_name"]} < {*site.jobs()}
 
 
 def test_other_host_takes_over(cluster_site: SlurmSite) -> None:
