@@ -16,16 +16,17 @@ from typing import TypeVar
 from hesiod_watch.config import Config, load
 from hesiod_watch.core.attention import Stops
 from hesiod_watch.core.attention_kinds import KINDS
-from hesiod_watch.core.circumstances import Circumstances, SlurmSilence
+from hesiod_watch.core.circumstances import Circumstances, SlurmCondition, SlurmSilence
 from hesiod_watch.core.errors import HesiodError, PermanentError, UsageError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import CellId, ListedRun, RunName, Snapshot
 from hesiod_watch.core.naming import display, parse_cell
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.host.files import OpenDirectory
-from hesiod_watch.remote.slurm_judge import client_of, with_asking_judge
+from hesiod_watch.remote.slurm_judge import AskingJudge, client_of, with_asking_judge
 from hesiod_watch.rules.attention import attention_of_site
 from hesiod_watch.rules.liveness import SLURM
+from hesiod_watch.rules.slurm_jobs import waiting_jobs
 from hesiod_watch.rules.stages import find_cell, match_cells
 from hesiod_watch.runs.areas import landing_owners
 from hesiod_watch.runs.first_look import FirstLooks
@@ -177,11 +178,19 @@ def warn_about_site(config: Config) -> Circumstances:
     if config.processing.executor == SLURM:
         jobs, problem = client_of(config).listed()
         silence = SlurmSilence(problem) if jobs is None else None
-        around = replace(around, slurm_silence=silence)
+        slurm = SlurmCondition(silence, waiting_jobs=waiting_jobs(jobs or ()))
+        around = replace(around, slurm=slurm)
     for each in attention_of_site(around, now()):
         if each.needs_person or KINDS[each.kind].stops is Stops.WORK:
             print_problem(each.sentence)
     return around
+
+
+def with_accounting(around: Circumstances, config: Config) -> Circumstances:
+    """Add what the looks at runs found out about Slurm's accounting, which is asked only then."""
+    problem = config.judge.problem if isinstance(config.judge, AskingJudge) else ""
+    accounting = SlurmSilence(problem) if problem else None
+    return replace(around, slurm=replace(around.slurm, accounting=accounting))
 
 
 def print_problem(problem: str) -> None:

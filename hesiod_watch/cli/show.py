@@ -20,6 +20,7 @@ from hesiod_watch.cli.common import (
     run_paths,
     show_run,
     warn_about_site,
+    with_accounting,
 )
 from hesiod_watch.cli.explain_command import show_attention
 from hesiod_watch.cli.messages import summary_document
@@ -124,9 +125,9 @@ def call_status(options: argparse.Namespace) -> int:
         return {**run_document(snapshot), "attention": shown}
 
     if options.attention:
-        found = [] if options.runs else [*attention_of_site(around, now())]
-        for each in show(blocked):
-            found += each
+        found = [each for of_run in show(blocked) for each in of_run]
+        if not options.runs:
+            found += attention_of_site(with_accounting(around, config), now())
         return show_attention(oldest_first(found), as_json=options.json)
     if options.hesiod:
         print("\n---\n".join(show(describe)))

@@ -76,7 +76,8 @@ CELL_KINDS = (
     AttentionKind(
         "job-waiting",
         PERSON,
-        "the Slurm job of a cell has not begun for longer than the grace period",
+        "the Slurm job of a cell has not begun, or not again after a requeue, for longer than the"
+        " grace period",
         "its job has not begun: {why}",
         (
             Step("see what Slurm says about it, also whether it is held", "squeue --name={job}"),

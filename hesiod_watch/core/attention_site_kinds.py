@@ -108,6 +108,15 @@ SITE_KINDS = (
         ),
     ),
     AttentionKind(
+        "accounting-silent",
+        PERSON,
+        "Slurm's accounting does not answer, and a cell waits for the end of a job that the"
+        " controller has forgotten",
+        "Slurm's accounting does not answer: {why}; cells whose job the controller has forgotten"
+        " wait for it",
+        (Step("ask it; it is slurmdbd, on its own host", "sacct --allocations"),),
+    ),
+    AttentionKind(
         "backup-missing",
         PERSON,
         "the place of a backup is missing or is not the backup, so nothing is copied to it",

@@ -41,10 +41,26 @@ class RefusedAction:
 
 @dataclass(frozen=True, slots=True)
 class SlurmSilence:
-    """A Slurm that does not answer, so no job is submitted and no end of one is known."""
+    """A part of Slurm that does not answer."""
 
     why: str
     since: datetime | None = None  # first failure in a row; None: unknown
+
+
+@dataclass(frozen=True, slots=True)
+class SlurmCondition:
+    """Condition of Slurm, where jobs do the work."""
+
+    # Then no job is submitted and no end of one is known.
+    controller: SlurmSilence | None = None
+    # Only if something depends on it: then some ends are not known.
+    accounting: SlurmSilence | None = None
+    waiting_jobs: frozenset[str] = frozenset()  # names of jobs that have not begun, or not again
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether ends of jobs are not known."""
+        return self.controller is not None or self.accounting is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +116,7 @@ class Circumstances:
     # Action → who holds the slots of this host; an action with a free slot is not in it.
     busy: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     backups: Mapping[str, str] = field(default_factory=dict)  # name → why it is missing
-    slurm_silence: SlurmSilence | None = None
+    slurm: SlurmCondition = field(default_factory=SlurmCondition)
     watchers: tuple[Heartbeat, ...] = ()
     state_directory: Path | None = None  # directory of the state files of the watchers
     effects: ConfigEffects = field(default_factory=ConfigEffects)

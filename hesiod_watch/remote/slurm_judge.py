@@ -18,7 +18,13 @@ from hesiod_watch.core.times import time_of
 from hesiod_watch.host.process import judge_here, look_up
 from hesiod_watch.remote.slurm import SlurmClient
 from hesiod_watch.rules.liveness import judge
-from hesiod_watch.rules.slurm_jobs import JOB_NAME, JobEvidence, ListedJob, is_submission
+from hesiod_watch.rules.slurm_jobs import (
+    JOB_NAME,
+    JobEvidence,
+    ListedJob,
+    accounting_problem,
+    is_submission,
+)
 
 FRESH = 5.0
 """Seconds for which an answer counts that shows a living job."""
@@ -86,6 +92,7 @@ class AskingJudge:
         self._client = client
         self._listed: tuple[ListedJob, ...] | None = ()
         self._problem = ""
+        self.problem = ""  # of the accounting: why the last verdict that depends on it is UNKNOWN
         self._asked = float("-inf")
 
     def __call__(self, owner: Owner | None) -> Verdict:
@@ -95,7 +102,8 @@ class AskingJudge:
         if time.monotonic() - self._asked > FRESH:
             self._listed, self._problem = self._client.listed()
             self._asked = time.monotonic()
-        ((verdict, _evidence),) = verdicts(self._client, [owner], self._listed, self._problem)
+        ((verdict, evidence),) = verdicts(self._client, [owner], self._listed, self._problem)
+        self.problem = accounting_problem(verdict[0], evidence) or self.problem
         return verdict
 
 

@@ -143,9 +143,12 @@ def _site(around: Circumstances, now: datetime) -> Iterator[Attention]:
                 location=upstream.location,
                 why=upstream.problem,
             )
-    silence = around.slurm_silence
-    if silence and rested(silence.since, now, SLURM_SILENCE):
-        yield KINDS["slurm-silent"].about(since=silence.since, why=silence.why)
+    for kind, silence in (
+        ("slurm-silent", around.slurm.controller),
+        ("accounting-silent", around.slurm.accounting),
+    ):
+        if silence and rested(silence.since, now, SLURM_SILENCE):
+            yield KINDS[kind].about(since=silence.since, why=silence.why)
     for name, why in around.backups.items():
         yield KINDS["backup-missing"].about(backup=name, why=why)
     yield from _of_configuration(around)

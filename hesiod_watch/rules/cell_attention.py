@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from hesiod_watch.core.cell_contents import NOT_FOLLOWED, Completeness, DataKind
 from hesiod_watch.core.circumstances import Circumstances
 from hesiod_watch.core.model import LOCAL, Cell, Policy, Snapshot, Stage
 from hesiod_watch.core.naming import display
-from hesiod_watch.core.ownership import Claim, Liveness, Wait
+from hesiod_watch.core.ownership import Liveness, Wait
 from hesiod_watch.core.results import AttemptEnd
 from hesiod_watch.core.times import iso, rested, time_at, time_of
 from hesiod_watch.rules import damaged_sources
@@ -221,7 +221,7 @@ def _of_claimed(
     claim, progress = cell.flags.claim, cell.progress
     if claim and claim.liveness is Liveness.UNKNOWN:
         owner = claim.worker or claim.owner
-        silent = around.slurm_silence and owner and owner.slurm_name
+        silent = around.slurm.is_silent and owner and owner.slurm_name
         signs = (time_at(claim.made), time_at(progress.updated) if progress else None)
         yield _about(
             "owner-unknown" if is_silent(signs, now) and not silent else "owner-elsewhere",
@@ -231,7 +231,7 @@ def _of_claimed(
             owner=describe(owner) if owner else "an unknown owner",
             why=claim.evidence,
         )
-    elif job_waits(claim, policy, now):
+    elif job_waits(cell, around.slurm.waiting_jobs, policy, now):
         job = claim.owner.slurm_name if claim and claim.owner else ""
         why, made = claim.evidence if claim else "", time_at(claim.made) if claim else None
         yield _about("job-waiting", snapshot, cell, made, why=why, job=job)
@@ -252,12 +252,24 @@ def _of_claimed(
             yield _about("worker-waits", snapshot, cell, since, why=f"{what}{why}")
 
 
-def job_waits(claim: Claim | None, policy: Policy, now: datetime) -> bool:
-    """Whether the Slurm job of a claim has not begun for longer than the grace period."""
-    if claim is None or claim.worker or claim.owner is None or not claim.owner.slurm_name:
+def job_waits(cell: Cell, waiting: Collection[str], policy: Policy, now: datetime) -> bool:
+    """Whether the Slurm job of a claim has not begun for longer than the grace period.
+
+    If its worker has made a record, the job was requeued: then it is one of the jobs that `waiting`
+    names, and has not worked within that time.
+    """
+    claim, progress = cell.flags.claim, cell.progress
+    if claim is None or claim.owner is None or not claim.owner.slurm_name:
+        return False
+    if claim.worker and claim.owner.slurm_name not in waiting:
         return False
     grace = timedelta(seconds=policy.grace)
-    return claim.liveness is Liveness.ALIVE and rested(time_at(claim.made), now, grace)
+    worked = not rested(time_at(progress.updated), now, grace) if progress else False
+    return (
+        claim.liveness is Liveness.ALIVE
+        and rested(time_at(claim.made), now, grace)
+        and not (claim.worker and worked)
+    )
 
 
 def _of_ready(

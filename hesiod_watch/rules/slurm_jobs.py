@@ -37,6 +37,8 @@ LIVING = frozenset(
     )
 )
 """States of a job that runs, will run, may run again, or still has processes."""
+WAITING = frozenset(("PENDING", "REQUEUED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"))
+"""States of a job that has not begun, or not again after a requeue."""
 JOB_NAME = re.compile(r"hw-[a-z]+-[0-9a-f]{16}")
 
 
@@ -121,6 +123,17 @@ class ListedJob:
     def does(self, action: str) -> bool:
         """Whether the job performs this action."""
         return self.name.startswith(f"hw-{action}-")
+
+
+def waiting_jobs(jobs: Iterable[ListedJob]) -> frozenset[str]:
+    """Names of the jobs that have not begun, or not again after a requeue."""
+    return frozenset(job.name for job in jobs if job.row.state in WAITING)
+
+
+def accounting_problem(liveness: Liveness, evidence: JobEvidence) -> str:
+    """Why the accounting gives no answer, if the liveness of an owner depends on it; else ""."""
+    missing = evidence.controller is not None and evidence.accounting is None
+    return evidence.problem if missing and liveness is Liveness.UNKNOWN else ""
 
 
 @dataclass(frozen=True, slots=True)

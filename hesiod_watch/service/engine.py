@@ -221,12 +221,8 @@ class Engine:
         myself = Heartbeat(watcher_name(host, kind), self.reconciler.clock(), due=None, kind=kind)
         around = site_circumstances(self.config, own=state_file(host, kind))
         watchers = (*around.watchers, myself)
-        silence = self.reconciler.slurm_silence()
-        if silence and not self.repeat:  # a poll asks once, so it does not know since when
-            silence = replace(silence, since=None)
-        return replace(
-            around, upstreams=self.upstream_answers, watchers=watchers, slurm_silence=silence
-        )
+        slurm = self.reconciler.slurm_condition()
+        return replace(around, upstreams=self.upstream_answers, watchers=watchers, slurm=slurm)
 
     @property
     def upstream_answers(self) -> tuple[UpstreamAnswer, ...]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hesiod_watch.config import Config
 from hesiod_watch.core.attention import Attention
-from hesiod_watch.core.circumstances import Circumstances, SlurmSilence
+from hesiod_watch.core.circumstances import Circumstances, SlurmCondition
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Policy, RunName, Snapshot
 from hesiod_watch.core.naming import display
@@ -38,7 +38,7 @@ class RunsThatNeedPerson:
     def __post_init__(self) -> None:
         # Run → its upstream's name and the location, which is missing there.
         self.missing: Mapping[Path, tuple[str, str]] = {}
-        self.slurm_silence: SlurmSilence | None = None
+        self.slurm = SlurmCondition()
         self._attention: dict[Path, tuple[Attention, ...]] = {}
         # What the messages of the site report about a run.
         self._of_site: dict[Path, tuple[Attention, ...]] = {}
@@ -57,7 +57,7 @@ class RunsThatNeedPerson:
         around = Circumstances(
             upstream_configured=is_configured(snapshot.upstream, self.config),
             lost_by=self.missing.get(snapshot.path, ("",))[0],
-            slurm_silence=self.slurm_silence,
+            slurm=self.slurm,
         )
         found = attention.attention(snapshot, around, self.policy, now)
         if person := tuple(each for each in found if each.needs_person):

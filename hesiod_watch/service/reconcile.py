@@ -18,7 +18,7 @@ from pathlib import Path
 from hesiod_watch.config import Config
 from hesiod_watch.core.action_kinds import INGEST, TELL, ActionMode
 from hesiod_watch.core.attention import Attention
-from hesiod_watch.core.circumstances import RefusedAction, SlurmSilence
+from hesiod_watch.core.circumstances import RefusedAction, SlurmCondition
 from hesiod_watch.core.errors import FlagExists, HesiodError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Action, Decision, ListedRun, Snapshot
@@ -142,7 +142,7 @@ class Reconciler:
             if not changed or self._heavy.name == "dry-run":
                 break
         self._log_waiting(snapshot, decision)
-        self.needs_person.slurm_silence = self.slurm_silence()
+        self.needs_person.slurm = self.slurm_condition()
         self.needs_person.note(snapshot, now)
         look_again = self._next_look(run_dir, decision, now)
         next_runs.update(self._move_in_line(run_dir, waiting, started))
@@ -191,9 +191,9 @@ class Reconciler:
         """
         return len(self._heavy.running()) + (self._jobs.open_orders() if self._jobs else 0)
 
-    def slurm_silence(self) -> SlurmSilence | None:
-        """Why Slurm does not answer, where it is used; None if it does."""
-        return self._jobs.silence() if self._jobs else None
+    def slurm_condition(self) -> SlurmCondition:
+        """Condition of Slurm, where it is used. A poll asks once: it does not know since when."""
+        return self._jobs.condition(dated=self.repeat) if self._jobs else SlurmCondition()
 
     def take_answers(self) -> tuple[Collection[Path], bool]:
         """Runs to look at because of Slurm's answers, and whether there may be room for jobs."""

@@ -21,11 +21,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from hesiod_watch.config import Config
+from hesiod_watch.core.circumstances import SlurmCondition, SlurmSilence
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.core.times import BackOff
 from hesiod_watch.remote.slurm_judge import Verdict, client_of, judge_without_slurm, verdicts
-from hesiod_watch.rules.slurm_jobs import JobEvidence, ListedJob
+from hesiod_watch.rules.slurm_jobs import (
+    JobEvidence,
+    ListedJob,
+    accounting_problem,
+    waiting_jobs,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +89,7 @@ class SlurmQueue:
         self.listing: JobListing | None = None
         self.failures = 0  # listings in a row without an answer
         self.silent_since: datetime | None = None  # time of the first of them
+        self._accounting: SlurmSilence | None = None  # since it mattered
 
     # In the deciding thread.
 
@@ -143,6 +150,18 @@ class SlurmQueue:
             return listing.jobs
         self._start()
         return None
+
+    def condition(self) -> SlurmCondition:
+        """Condition of Slurm by the latest answers."""
+        listing = self.listing
+        if listing is None:
+            return SlurmCondition()
+        silent = listing.jobs is None
+        return SlurmCondition(
+            SlurmSilence(listing.problem, self.silent_since) if silent else None,
+            None if silent else self._accounting,
+            waiting_jobs(listing.jobs or ()),
+        )
 
     def look_at(self, run_dir: Path) -> None:
         """Have the deciding thread look at this run; for the thread."""
@@ -233,6 +252,12 @@ class SlurmQueue:
         elif jobs is not None and self.failures:
             logger.info("Slurm answers again")
         self.failures = self.failures + 1 if jobs is None else 0
+        missing = [accounting_problem(verdict[0], evidence) for verdict, evidence in answers]
+        if why := next(filter(None, missing), ""):
+            since = self._accounting.since if self._accounting else datetime.now(UTC)
+            self._accounting = SlurmSilence(why, since)
+        elif jobs is not None:
+            self._accounting = None
         listing = JobListing(now, jobs, problem)
         with self._lock:
             for question, (verdict, evidence) in zip(open_questions, answers, strict=True):

@@ -13,12 +13,20 @@ from snapshots import attempt, cell, claim, flag, run
 
 from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.cell_contents import Completeness, DataKind, Shortfall, Verdict
-from hesiod_watch.core.circumstances import Circumstances, DeniedPath, RefusedAction, UpstreamAnswer
+from hesiod_watch.core.circumstances import (
+    Circumstances,
+    DeniedPath,
+    RefusedAction,
+    SlurmCondition,
+    SlurmSilence,
+    UpstreamAnswer,
+)
 from hesiod_watch.core.model import Cell, CellId, Policy, RunName
 from hesiod_watch.core.ownership import Liveness, Owner, Progress, Wait
-from hesiod_watch.rules.attention import attention, oldest_first
+from hesiod_watch.rules.attention import attention, attention_of_site, oldest_first
 from hesiod_watch.rules.explain import Explanation, explain_cell
 from hesiod_watch.rules.plan import plan
+from hesiod_watch.rules.slurm_jobs import job_name
 from hesiod_watch.rules.stages import match_cells
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
@@ -221,6 +229,55 @@ def test_work_on_another_host_is_no_trouble(age: int, kind: str) -> None:
     sync = attempt(liveness=Liveness.UNKNOWN, owner=owner)
     (found,) = attention(run(upstream=THERE, sync=sync), Circumstances(), POLICY, NOW)
     assert found.needs_person is (age > 60)
+
+
+@pytest.mark.parametrize(
+    ("claimed", "worked", "waits", "liveness", "reported"),
+    [
+        pytest.param(61, 61, True, Liveness.ALIVE, True, id="requeued and held"),
+        pytest.param(61, None, True, Liveness.ALIVE, True, id="requeued before it reported"),
+        pytest.param(61, 59, True, Liveness.ALIVE, False, id="worked a moment ago"),
+        pytest.param(59, None, True, Liveness.ALIVE, False, id="claimed a moment ago"),
+        pytest.param(61, 61, False, Liveness.ALIVE, False, id="runs"),
+        pytest.param(61, 61, True, Liveness.DEAD, False, id="ended meanwhile"),
+    ],
+)
+def test_requeued_job_that_waits(
+    claimed: int, worked: int | None, waits: bool, liveness: Liveness, reported: bool
+) -> None:
+    """A job that waits again after its worker has worked needs a person after the grace period."""
+
+    def ago(minutes: int) -> float:
+        return (NOW - timedelta(minutes=minutes)).timestamp()
+
+    name = job_name("process", "ab" * 16)
+    decider = Owner("t", slurm_name=name)
+    held = replace(
+        claim(liveness, owner=decider, worker=replace(decider, slurm_job="17"), evidence="held"),
+        made=ago(claimed),
+    )
+    progress = Progress("compressing", updated=ago(worked)) if worked else None
+    around = Circumstances(
+        slurm=SlurmCondition(waiting_jobs=frozenset({name} if waits else {"other"}))
+    )
+    policy = replace(POLICY, grace=3600.0)
+    snapshot = run(cell(claims=(held,), progress=progress), outbox=ALL_TOLD)
+    found = [each for each in attention(snapshot, around, policy, NOW) if each.needs_person]
+    assert [each.kind for each in found] == ["job-waiting"] * reported
+    assert all("held" in each.sentence and name in str(each.steps[0]) for each in found)
+
+
+def test_silent_parts_of_slurm() -> None:
+    """Each part of Slurm that does not answer for ten minutes has its own sentence."""
+    for minutes, reported in ((9, False), (11, True), (None, True)):
+        silence = SlurmSilence("no route", NOW - timedelta(minutes=minutes) if minutes else None)
+        for kind, slurm in (
+            ("slurm-silent", SlurmCondition(controller=silence)),
+            ("accounting-silent", SlurmCondition(accounting=silence)),
+        ):
+            found = list(attention_of_site(Circumstances(slurm=slurm), NOW))
+            assert [each.kind for each in found] == [kind] * reported
+            assert all("no route" in each.sentence for each in found)
 
 
 def test_oldest_first() -> None:

@@ -20,10 +20,12 @@ from hesiod_watch.rules.slurm_jobs import (
     JobEvidence,
     JobRow,
     ListedJob,
+    accounting_problem,
     job_end,
     job_mark,
     job_name,
     mark_in,
+    waiting_jobs,
 )
 from hesiod_watch.rules.unwanted_jobs import unwanted_jobs
 
@@ -227,6 +229,24 @@ def test_ends_that_are_attempts(state: str, worked: bool) -> None:
     assert f"17 ({NAME}) on node1" in end.words
     assert state in end.words
     assert ("/output/a.log" in end.words) is end.is_attempt
+
+
+def test_problem_of_the_accounting() -> None:
+    """A silent accounting is a problem only for a verdict that depends on it."""
+    silent = JobEvidence(NAME, (), None, "refused")
+    assert accounting_problem(UNKNOWN, silent) == "refused"
+    assert accounting_problem(DEAD, replace(silent, controller=shown("FAILED"))) == ""
+    assert accounting_problem(ALIVE, JobEvidence(NAME, shown("RUNNING"))) == ""
+    assert accounting_problem(UNKNOWN, replace(silent, controller=None)) == ""
+    assert accounting_problem(UNKNOWN, JobEvidence(NAME, (), ())) == ""
+
+
+def test_jobs_that_wait() -> None:
+    """A job waits until it begins, and again after a requeue."""
+    mark = job_mark("/output", "run", None)
+    jobs = [ListedJob(f"of {state}", JobRow("1", state), mark) for state in LIVING | ENDED]
+    assert {"of PENDING", "of REQUEUE_HOLD"} <= waiting_jobs(jobs) < {job.name for job in jobs}
+    assert not waiting_jobs(jobs) & {"of RUNNING", "of COMPLETING", "of COMPLETED"}
 
 
 def test_end_of_no_job() -> None:

@@ -197,6 +197,7 @@ SHOWING = (
     "hesiod-watch list-upstream",
     "hesiod-watch messages",
     "scontrol ping",
+    "sacct ",
     "squeue ",
 )
 """Beginnings of steps that change nothing, or that need a service of the system."""

@@ -121,6 +121,55 @@ def test_job_that_does_not_begin(cluster_site: SlurmSite) -> None:
     assert f"scancel --name={site.record(cell, 'started')['slurm_name']}" in site.explain(cell)
 
 
+def test_requeued_job_that_is_held(cluster_site: SlurmSite) -> None:
+    """A job that is requeued and held after its worker began needs a person; then one goes on."""
+    site = cluster_site
+    site.set_up(processing="grace: 1s, attempt_pause: 1s")
+    with site.full_output(), site.service():
+        cell = site.land_large()
+        site.wait_for(cell, "started.worker")
+        number = site.record(cell, "started.worker")["slurm_job"]
+        site.slurm.run("scontrol", "update", f"JobId={number}", "Requeue=1")
+        site.slurm.run("scontrol", "requeuehold", number)
+
+        def said() -> str:
+            return site.run("status", "--attention", check=None).stdout
+
+        site.eventually(lambda: "its job has not begun" in said(), "it is reported")
+        assert "job-waiting" in said()
+        site.eventually(lambda: site.logged("job-waiting") > 0, "the service reports it")
+        site.make_space()
+        site.slurm.run("scontrol", "release", number)
+        site.wait_for(cell, "done", seconds=150)
+    assert not site.slurm.processes_of(number)
+
+
+def test_silent_accounting(cluster_site: SlurmSite) -> None:
+    """A cell whose forgotten job only the accounting knows waits for it, and a person reads why."""
+    site = cluster_site
+    site.set_up(processing="attempt_pause: 1s")
+    with site.full_output():
+        cell = site.land_large()
+        site.poll()
+        site.wait_for(cell, "started.worker")
+        worker = site.record(cell, "started.worker")
+        assert "accounting" not in site.run("status", "--attention", check=None).stdout
+        site.slurm.down("slurmdbd")
+        site.slurm.run("scancel", worker["slurm_job"])
+        site.slurm.forget_after(2)
+        site.becomes(worker["slurm_name"], "")
+        said = site.poll(check=1)
+        assert "Slurm's accounting does not answer" in said.stdout + said.stderr
+        said = site.run("status", "--attention", check=1)
+        assert "accounting-silent" in said.stdout
+        assert site.claims(cell) == 1
+        site.slurm.up("slurmdbd")
+        site.make_space()
+        with site.service():
+            site.wait_for(cell, "done", seconds=150)
+    assert "CANCELLED" in site.record(cell, "started.died")["reason"]
+
+
 def test_silent_controller(cluster_site: SlurmSite) -> None:
     """While Slurm does not answer, nothing is started or declared dead, and a person reads why."""
     site = cluster_site

@@ -29,7 +29,7 @@ from pathlib import Path
 
 from hesiod_watch.config import Config
 from hesiod_watch.core.action_kinds import ActionMode
-from hesiod_watch.core.circumstances import SlurmSilence
+from hesiod_watch.core.circumstances import SlurmCondition
 from hesiod_watch.core.errors import HesiodError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Action, Snapshot
@@ -167,12 +167,16 @@ class SlurmJobs:
             self._submitted[owner.token] = job
         self._queue.order(partial(self._submit, job))
 
-    def silence(self) -> SlurmSilence | None:
-        """Why Slurm does not answer, and since when; None if it does."""
-        listing = self._queue.listing
-        if listing is None or listing.jobs is not None:
-            return None
-        return SlurmSilence(listing.problem, self._queue.silent_since)
+    def condition(self, *, dated: bool) -> SlurmCondition:
+        """Which part of Slurm does not answer, if `dated` since when, and which jobs wait."""
+        found = self._queue.condition()
+        if dated:
+            return found
+        return replace(
+            found,
+            controller=replace(found.controller, since=None) if found.controller else None,
+            accounting=replace(found.accounting, since=None) if found.accounting else None,
+        )
 
     def running(self) -> dict[str, Action]:
         with self._lock:
