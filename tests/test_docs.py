@@ -18,6 +18,7 @@ import yaml
 from open_runs import opened, pipeline_at
 
 from hesiod_watch import cli, config
+from hesiod_watch.cli.examples import EXAMPLES
 from hesiod_watch.config import reading, values
 from hesiod_watch.core.model import Stage, Status
 from hesiod_watch.fastq import qc
@@ -235,6 +236,25 @@ def test_help_of_every_command(name: str, capsys: pytest.CaptureFixture[str]) ->
     assert cli.main([*name.split(), "--help"]) == 0
     assert "exit status:" in cli.build_parser().format_help()
     assert len(capsys.readouterr().out.split("\n\n")) >= 2
+
+
+@pytest.mark.parametrize("name", ["", *sorted(commands()), "config"])
+def test_examples_of_every_command(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every help has examples, each of which the program accepts, and fits into 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.main([*name.split(), "--help"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [line for line in shown if len(line) > 80] == []
+    parser = cli.build_parser()
+    for line, _ in EXAMPLES[name]:
+        assert f"  {line}" in shown
+        parts = [shlex.split(part.partition(" > ")[0]) for part in line.split(" | ")]
+        of_command = [words[1:] for words in parts if words[0] == "hesiod-watch"]
+        assert of_command or line.startswith("systemctl ")
+        for arguments in of_command:
+            assert parser.parse_args(arguments).call
 
 
 def test_exit_codes() -> None:

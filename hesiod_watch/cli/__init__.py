@@ -100,7 +100,34 @@ COMMANDS: dict[str, tuple[str, str]] = {
 _VERBOSITY = re.compile(r"-v+|-q+|--verbose|--quiet")
 
 
-class CommandParser(argparse.ArgumentParser):
+class HelpFormatter(argparse.HelpFormatter):
+    """Wraps text at blanks only: file names and commands stay whole."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        from textwrap import wrap
+
+        return wrap(" ".join(text.split()), width, break_on_hyphens=False, break_long_words=False)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(indent + line for line in self._split_lines(text, width - len(indent)))
+
+
+class HelpParser(argparse.ArgumentParser):
+    """Parser whose help ends with examples and the exit codes."""
+
+    exit_status = EXIT_STATUS
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"formatter_class": HelpFormatter, **settings})
+
+    def format_help(self) -> str:
+        from hesiod_watch.cli.examples import help_text
+
+        examples = help_text(self.prog.partition(" ")[2])
+        return f"{super().format_help()}\n{examples}\n{self.exit_status}"
+
+
+class CommandParser(HelpParser):
     """Parser of one command. It imports the command's module when its arguments are parsed."""
 
     command: str | None = None
@@ -145,12 +172,7 @@ def _top_parser(
     With the `words` of a command line that begins with a command, or with --config and then a
     command, it has only that one: most of the time would go into the others.
     """
-    parser = argparse.ArgumentParser(
-        prog="hesiod-watch",
-        description=DESCRIPTION,
-        epilog=EXIT_STATUS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = HelpParser(prog="hesiod-watch", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"hesiod-watch {__version__}")
     parser.add_argument(
         "--config",
@@ -169,12 +191,7 @@ def _top_parser(
     first = words[2:3] if words[:1] == ["--config"] else words[:1]
     for name in first if first and first[0] in COMMANDS else COMMANDS:
         _, help_line = COMMANDS[name]
-        command = table.add_parser(
-            name,
-            help=help_line,
-            epilog=EXIT_STATUS,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        command = table.add_parser(name, help=help_line)
         command.command = name
         commands.append(command)
     return parser, commands

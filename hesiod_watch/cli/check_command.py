@@ -18,18 +18,19 @@ from hesiod_watch.runs.landing import LandingArea
 from hesiod_watch.runs.state_files import state_directory
 from hesiod_watch.service.heartbeats import heartbeat, known_states
 
+EXIT_STATUS = """\
+exit status:
+  0  nothing needs a person
+  1  warning: something needs a person
+  2  critical: no process looks, or nothing can be worked on
+  3  unknown: no state yet, or a wrong command line or configuration
+"""
+
 
 def check_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "A plugin for Nagios, Icinga and other monitoring: one line, with performance data. Reads"
         " only the state files that the service and the poll write after each look at all runs."
-    )
-    parser.epilog = (
-        "exit status:\n"
-        "  0  nothing needs a person\n"
-        "  1  warning: something needs a person\n"
-        "  2  critical: no process looks, or nothing can be worked on\n"
-        "  3  unknown: there is no state, or the command line or the configuration is wrong\n"
     )
     parser.add_argument(
         "--max-age",
@@ -40,6 +41,7 @@ def check_arguments(parser: argparse.ArgumentParser) -> None:
     )
     if isinstance(parser, CommandParser):
         parser.usage_code = CheckCode.UNKNOWN
+        parser.exit_status = EXIT_STATUS
     parser.set_defaults(call=call_check)
 
 

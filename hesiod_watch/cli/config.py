@@ -15,12 +15,12 @@ def config_arguments(parser: argparse.ArgumentParser) -> None:
         " once."
     )
     verbs = parser.add_subparsers(title="what to do", metavar="sample|check", required=True)
-    verbs.add_parser(
-        "sample", help="print a commented sample with every key and its default"
-    ).set_defaults(call=call_sample)
-    verbs.add_parser(
-        "check", help="check the configuration and print the path of its file"
-    ).set_defaults(call=call_check)
+    for verb, call, text in (
+        ("sample", call_sample, "print a commented sample with every key and its default"),
+        ("check", call_check, "check the configuration and print the path of its file"),
+    ):
+        described = f"{text[0].upper()}{text[1:]}."
+        verbs.add_parser(verb, help=text, description=described).set_defaults(call=call)
 
 
 def call_sample(options: argparse.Namespace) -> int:
