@@ -58,6 +58,16 @@ def test_scripts_are_installed() -> None:
     assert sorted(listed) == sorted(f"bin/{path.name}" for path in (ROOT / "bin").iterdir())
 
 
+def test_completions_are_installed() -> None:
+    """Exactly the files of contrib/completion/ are installed, where the shells search."""
+    places = PROJECT["tool"]["setuptools"]["data-files"]
+    files = [file for files in places.values() for file in files if "/completion/" in file]
+    shipped = [
+        f"contrib/completion/{file.name}" for file in (ROOT / "contrib/completion").iterdir()
+    ]
+    assert sorted(files) == sorted(shipped)
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=[path.name for path in SCRIPTS])
 @pytest.mark.parametrize("shell", ["sh", "bash", pytest.param("dash", marks=pytest.mark.system)])
 def test_scripts_are_posix_sh(script: Path, shell: str) -> None:

@@ -158,13 +158,13 @@ class CommandParser(HelpParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line with every command loaded; tests compare the documentation with it."""
-    parser, commands = _top_parser()
+    parser, commands = top_parser()
     for command in commands:
         command.load()
     return parser
 
 
-def _top_parser(
+def top_parser(
     words: Sequence[str] = (),
 ) -> tuple[argparse.ArgumentParser, list[CommandParser]]:
     """The parser of the general options, and a parser for each command that is not loaded yet.
@@ -198,11 +198,18 @@ def _top_parser(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code. Raises nothing for a foreseen error."""
+    """Run one command and return its exit code. Raises nothing for a foreseen error.
+
+    `--complete` is for the completion scripts of the shells, and not in the help.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["--complete"]:
+        from hesiod_watch.cli.completion import complete
+
+        return complete(arguments[1:])
     try:
         arguments = _verbosity_first(arguments)
-        options = _top_parser(arguments)[0].parse_args(arguments)
+        options = top_parser(arguments)[0].parse_args(arguments)
     except SystemExit as stop:  # argparse has printed help or the mistake
         return stop.code if isinstance(stop.code, int) else USAGE
     return _call(options)
