@@ -57,6 +57,7 @@ lint: venv
 	$(BIN)/python .ci/check_prose.py
 	$(BIN)/python .ci/flag_meanings.py --check
 	$(BIN)/python .ci/attention_kinds.py --check
+	$(BIN)/python .ci/man_pages.py --check
 
 bench: venv
 	$(BIN)/python -m benchmarks

@@ -183,6 +183,29 @@ def test_every_event_is_documented() -> None:
     assert yaml.safe_load(config.sample())["notify"]["events"] == events.default_kinds()
 
 
+def manual(name: str) -> str:
+    """Text of a manual page, without the marks for bold and for special characters."""
+    text = re.sub(r"\\f[BR]", "", page(f"contrib/man/{name}").replace(r"\&", ""))
+    return text.replace(r"\-", "-").replace(r"\(dq", '"').replace(r"\(aq", "'")
+
+
+def test_manual_page_has_every_key() -> None:
+    """hesiod-watch.yaml(5) has each key of the sample, with its default."""
+    sample = config.sample()
+    shown = manual("hesiod-watch.yaml.5").splitlines()
+    for key, number in places_of(yaml.compose(sample, Loader=yaml.SafeLoader)):
+        value = sample.splitlines()[number].partition(": ")[2]
+        line = f"{key}: {value}" if value else key
+        assert {line, f".SS {line}"} & set(shown), line
+
+
+def test_shortest_configuration() -> None:
+    """The sample begins with a configuration of three lines, which is a whole one."""
+    lines = [line.removeprefix("#   ") for line in config.sample().splitlines()[1:4]]
+    assert config.parse("\n".join(lines), None).landing_take_up.since == "now"
+    assert "\n".join(lines) in manual("hesiod-watch.yaml.5")
+
+
 # Commands.
 
 
@@ -255,6 +278,16 @@ def test_examples_of_every_command(
         assert of_command or line.startswith("systemctl ")
         for arguments in of_command:
             assert parser.parse_args(arguments).call
+
+
+def test_manual_page_has_every_command() -> None:
+    """hesiod-watch(1) has each command with its options and examples."""
+    shown = manual("hesiod-watch.1")
+    for name, parser in commands().items():
+        top = name.partition(" ")[0]
+        section = shown.partition(f"\n.SS {top}\n")[2].partition("\n.SS ")[0]
+        assert all(option in section for option in options(parser))
+        assert all(line in section for line, _ in EXAMPLES[name])
 
 
 def test_exit_codes() -> None:

@@ -58,14 +58,30 @@ def test_scripts_are_installed() -> None:
     assert sorted(listed) == sorted(f"bin/{path.name}" for path in (ROOT / "bin").iterdir())
 
 
-def test_completions_are_installed() -> None:
-    """Exactly the files of contrib/completion/ are installed, where the shells search."""
+def test_completions_and_manual_pages_are_installed() -> None:
+    """Exactly the files of contrib/completion/ and contrib/man/ are installed."""
     places = PROJECT["tool"]["setuptools"]["data-files"]
-    files = [file for files in places.values() for file in files if "/completion/" in file]
     shipped = [
-        f"contrib/completion/{file.name}" for file in (ROOT / "contrib/completion").iterdir()
+        str(file.relative_to(ROOT))
+        for name in ("completion", "man")
+        for file in (ROOT / "contrib" / name).iterdir()
     ]
-    assert sorted(files) == sorted(shipped)
+    assert sorted(file for files in places.values() for file in files) == sorted(shipped)
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("page", ["hesiod-watch.1", "hesiod-watch.yaml.5"])
+def test_manual_page_is_shown(page: str) -> None:
+    """`man` shows each page without a complaint, and wraps all but examples at 80 columns."""
+    if shutil.which("man") is None or shutil.which("groff") is None:
+        pytest.skip("man or groff is not installed")
+    environ = {**os.environ, "MANWIDTH": "80", "LC_ALL": "C.UTF-8"}
+    command = ["man", "--warnings", "-l", str(ROOT / "contrib" / "man" / page)]
+    run = subprocess.run(command, capture_output=True, text=True, env=environ, check=True)
+    assert run.stderr == ""
+    assert "NAME" in run.stdout
+    long = [line for line in run.stdout.splitlines() if len(line) > 80]
+    assert [line for line in long if not line.startswith(" " * 11)] == []
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=[path.name for path in SCRIPTS])
