@@ -73,6 +73,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "abort": ("decide", "ignore a run or a cell from now on"),
     "retry": ("decide", "clear a failure and try again"),
     "release": ("decide", "release a claim whose owner is dead, after you have checked that it is"),
+    "init": ("init_command", "write the first configuration, and show what would be done"),
     "config": ("config", "print a sample configuration, or check yours"),
     "doctor": (
         "doctor_command",

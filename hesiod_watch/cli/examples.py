@@ -74,6 +74,13 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
             "after you have checked that the owner is dead",
         ),
     ),
+    "init": (
+        ("hesiod-watch init", "asks for the directories"),
+        (
+            "hesiod-watch init --landing /srv/nanopore/runs --output /srv/nanopore/results",
+            "asks at most about old runs",
+        ),
+    ),
     "config": (
         ("hesiod-watch config check", "every mistake, with its line and key"),
         ("hesiod-watch config sample | less", "every key, its meaning and its default"),

@@ -26,7 +26,7 @@ from hesiod_watch.cli.explain_command import show_attention
 from hesiod_watch.cli.messages import summary_document
 from hesiod_watch.core.attention import Attention
 from hesiod_watch.core.errors import UsageError
-from hesiod_watch.core.model import Action, Cell, CellId, QuarantinedName, Snapshot, Stage
+from hesiod_watch.core.model import Action, Cell, CellId, Decision, QuarantinedName, Snapshot, Stage
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Owner
 from hesiod_watch.rules.attention import attention, attention_of_site, oldest_first
@@ -285,11 +285,7 @@ def call_plan(options: argparse.Namespace) -> int:
         }
 
     def lines(snapshot: Snapshot) -> list[str]:
-        decision, run = plan(snapshot, policy, moment), display(snapshot.run)
-        return [
-            *(f"{display(str(action))}: {display(action.reason)}" for action in decision.actions),
-            *(f"# {run}: waiting: {display(sentence)}" for sentence in decision.waiting),
-        ]
+        return plan_lines(snapshot, plan(snapshot, policy, moment))
 
     paths = run_paths(config, options.runs, short=True)
     if options.json:
@@ -299,6 +295,15 @@ def call_plan(options: argparse.Namespace) -> int:
             for line in show_run(config, path, lines):
                 print(line)
     return 0
+
+
+def plan_lines(snapshot: Snapshot, decision: Decision) -> list[str]:
+    """Lines about the due actions of a run, and about what it waits for."""
+    run = display(snapshot.run)
+    return [
+        *(f"{display(str(action))}: {display(action.reason)}" for action in decision.actions),
+        *(f"# {run}: waiting: {display(sentence)}" for sentence in decision.waiting),
+    ]
 
 
 def _action_document(action: Action) -> dict[str, Any]:

@@ -70,8 +70,8 @@ def find(
     looked = ", ".join(["--config", f"${VARIABLE}", *(display(str(place)) for place in places)])
     raise ConfigError(
         [
-            f"no configuration found (looked at {looked}); "
-            f"begin with: hesiod-watch config sample > {FILE_NAME}"
+            f"no configuration found (looked at {looked}); begin with: hesiod-watch init; for all"
+            f" keys: hesiod-watch config sample > {FILE_NAME}"
         ]
     )
 
@@ -333,3 +333,16 @@ def _endpoint_problems(endpoint: EndpointSettings) -> Iterator[tuple[str, str]]:
 def sample() -> str:
     """Sample configuration with every key, its meaning and its default."""
     return importlib.resources.files("hesiod_watch.config").joinpath(FILE_NAME).read_text("utf-8")
+
+
+def text_of(settings: Mapping[str, object]) -> str:
+    """Text of a configuration, with a line for each key; a section is in braces."""
+
+    def line(key: str, value: object) -> str:
+        in_braces = None if isinstance(value, Mapping) else False
+        text: str = yaml.safe_dump(
+            {key: value}, default_flow_style=in_braces, width=LARGEST, allow_unicode=True
+        )
+        return text
+
+    return "".join(line(key, value) for key, value in settings.items())

@@ -61,6 +61,7 @@ def test_none_found(tmp_path: Path) -> None:
     text = str(caught.value)
     assert "--config, $HESIOD_WATCH_CONFIG" in text
     assert f"{tmp_path}/hesiod-watch.yaml, {tmp_path}/etc/hesiod-watch.yaml" in text
+    assert "hesiod-watch init" in text
     assert "hesiod-watch config sample" in text
 
 
