@@ -13,6 +13,7 @@ import pytest
 
 import hesiod_watch
 from hesiod_watch.config import parse, sample
+from hesiod_watch.config.loading import SYSTEM_FILE
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -129,6 +130,39 @@ def test_ci_runs_the_make_targets() -> None:
     lines = (ROOT / ".ci" / "run").read_text("utf-8").splitlines()
     assert [line for line in lines if line.startswith("make ")] == ["make lint", "make test"]
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def installation(page: str) -> list[str]:
+    """Command lines of the installation that a page describes."""
+    text = (ROOT / page).read_text("utf-8").partition("\n## Install\n")[2]
+    (block, *_) = re.findall(r"(?:^ {4}.*\n)+", text, re.M)
+    return [line.strip() for line in block.splitlines()]
+
+
+def test_installation_fits_the_units() -> None:
+    """README.md and docs/operations.md install the user, paths and units that the units name.
+
+    `.ci/try-install` runs these lines in a fresh Debian under its systemd.
+    """
+    lines = installation("README.md")
+    assert lines == installation("docs/operations.md")
+    assert len(lines) == 10
+    words = {line.split()[0]: line.split() for line in lines}
+    virtual, user = words["python3"][-1], words["useradd"][-1]
+    assert words["ln"][2:] == [f"{virtual}/bin/hesiod-*", "/usr/local/bin/"]
+    assert f"cp -rsf {virtual}/share /usr/local/" in lines
+    for unit in SERVICES:
+        text = unit.read_text("utf-8")
+        assert f"\nUser={user}\n" in text
+        assert f"\nExecStart={virtual}/bin/hesiod-watch --config {SYSTEM_FILE} " in text
+    cron = (ROOT / "contrib" / "cron" / "hesiod-watch").read_text("utf-8").splitlines()[-1]
+    assert cron.split()[5] == user
+    made = words["install"][-2:]
+    assert words["hesiod-watch"][1:] == ["init", "--landing", made[0], "--output", made[1]]
+    sample_of = parse(sample(), None)
+    assert [str(sample_of.landing), str(sample_of.output)] == made
+    assert "cp contrib/systemd/hesiod-watch* /etc/systemd/system/" in lines
+    assert {*words["systemctl"][3:]} <= {unit.name for unit in UNITS}
 
 
 @pytest.mark.system
