@@ -6,7 +6,10 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import tarfile
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -130,6 +133,39 @@ def test_ci_runs_the_make_targets() -> None:
     lines = (ROOT / ".ci" / "run").read_text("utf-8").splitlines()
     assert [line for line in lines if line.startswith("make ")] == ["make lint", "make test"]
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+@pytest.mark.slow
+@pytest.mark.system
+def test_wheel_and_sdist(tmp_path: Path) -> None:
+    """`python -m build` makes an sdist, and from it a wheel with all parts of the program."""
+    tree = tmp_path / "tree"
+    ignored = shutil.ignore_patterns(".*", "build", "*.egg-info", "_coder*", "__pycache__")
+    shutil.copytree(ROOT, tree, symlinks=True, ignore=ignored)
+    subprocess.run(
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path / "dist", tree],
+        capture_output=True,
+        check=True,
+        timeout=100,
+    )
+    (sdist,) = (tmp_path / "dist").glob("*.tar.gz")
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    with tarfile.open(sdist) as packed:
+        assert any(name.endswith("/hesiod_watch/fastq/scan.c") for name in packed.getnames())
+    with zipfile.ZipFile(wheel) as packed_wheel:
+        names = set(packed_wheel.namelist())
+    package = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "hesiod_watch").rglob("*")
+        if path.is_file() and path.suffix not in (".pyc", ".so", ".c")
+    }
+    assert package <= names
+    data = {name.partition(".data/")[2] for name in names}
+    assert {f"scripts/{path.name}" for path in (ROOT / "bin").iterdir()} <= data
+    for place, files in PROJECT["tool"]["setuptools"]["data-files"].items():
+        assert {f"data/{place}/{file.rpartition('/')[2]}" for file in files} <= data
+    if list((ROOT / "hesiod_watch" / "fastq").glob("_coder*.so")):
+        assert any(name.startswith("hesiod_watch/fastq/_coder") for name in names)
 
 
 def installation(page: str) -> list[str]:
