@@ -49,7 +49,7 @@ class Installation:
         for directory in (self.landing, self.output, root / "tmp"):
             directory.mkdir(parents=True)
         self.config.write_text(
-            f"landing: {self.landing}\noutput: {self.output}\n"
+            f"landing: {self.landing}\noutput: {self.output}\ntake_up: {{since: always}}\n"
             f"upstreams: {json.dumps({'BENCH': upstream})}\n"
         )
         self.environ = {**os.environ, "TMPDIR": str(root / "tmp")}
