@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 from sites import eventually
-from slurm_cluster import SlurmCluster
+from slurm_cluster import OLD_AGE, SlurmCluster
 
 from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.host.process import judge_here, this_owner
@@ -226,6 +226,10 @@ def test_lost_node_comes_back(slurm: SlurmCluster, known: bool) -> None:
 
 def test_number_used_again(slurm: SlurmCluster) -> None:
     """A job is found by its name: a later one with its number proves nothing about it."""
+    # With two numbers, the controller knows three jobs at most, also those of earlier tests.
+    slurm.forget_after(2)
+    eventually(lambda: not slurm.run("squeue", "-h", "-t", "all"), "the controller knows no job")
+    slurm.forget_after(OLD_AGE)
     slurm.number_jobs(500_000, 500_002)
     first = submit(slurm, command=("true",))
     first.becomes("COMPLETED")
