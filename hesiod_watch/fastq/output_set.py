@@ -264,16 +264,11 @@ class OutputSet:
         """Have figures of all pieces, beginning with `known` ones of the first few."""
         count, figures = known or (0, OutputFigures())
         if rest := entry.pieces[count:]:
-            found = (
-                readback.measure(self.directory / entry.name, rest, figures.md5, entry.header)
-                if entry.end
-                else None
-            )
-            if found is not None:
-                figures.fresh.merge(found.statistics)
-                figures.md5 = found.md5
-                if found.pieces < len(rest):
-                    self.cut(entry, count + found.pieces, "the output is not as it was written")
+            found = readback.measure(self.directory / entry.name, rest, figures.md5, entry.header)
+            figures.fresh.merge(found.statistics)
+            figures.md5 = found.md5
+            if found.pieces < len(rest):
+                self.cut(entry, count + found.pieces, "the output is not as it was written")
         self._figures[entry.number] = figures
 
     def _last_of(self, entry: JournalEntry, path: Path) -> bytes:

@@ -72,10 +72,10 @@ def put(directory: Path, name: str, text: bytes) -> FileEntry:
 
 
 def cell(directory: Path) -> list[Output]:
-    """Four outputs: of plain sources, of gzipped ones (one of them empty), of both, and of none."""
+    """Four outputs: of plain sources, of gzipped ones (the first empty), of both, and of none."""
     plain = [put(directory, f"a{number}.fastq", reads(3, number)) for number in range(4)]
     gzipped = [
-        put(directory, f"b{number}.fastq.gz", reads(2 * (number != 1), 10 + number))
+        put(directory, f"b{number}.fastq.gz", reads(2 * (number != 0), 10 + number))
         for number in range(3)
     ]
     mixed = [

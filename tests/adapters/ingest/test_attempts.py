@@ -219,13 +219,16 @@ def test_duplicate_names(outputs: list[Output], tmp_path: Path) -> None:
         one.finish(outputs)
 
 
-def test_outputs_without_data(outputs: list[Output], tmp_path: Path) -> None:
-    """No sources, or only empty ones, give a valid empty gzip file."""
+@pytest.mark.parametrize("check_all", [False, True])
+@pytest.mark.parametrize("sessions", [0, 1, 2, 3])
+def test_outputs_without_data(sessions: int, check_all: bool, tmp_path: Path) -> None:
+    """No sources, or only empty ones, give a valid empty gzip file after any number of sessions."""
     empty = put(tmp_path, "e.fastq.gz", b"")
     listed = [Output("none.gz", None, "fail", ()), Output("empty.gz", None, "skip", (empty,))]
-    with opened(tmp_path / "out") as one:
-        one.take(listed)
-    with opened(tmp_path / "out") as one:
+    for _ in range(sessions):
+        with opened(tmp_path / "out", check_all=check_all) as one:
+            one.take(listed)
+    with opened(tmp_path / "out", check_all=check_all) as one:
         none, nothing = one.finish(listed)
     assert none.path.read_bytes() == nothing.path.read_bytes() == bgzf.END_OF_FILE
     assert (none.reads, nothing.reads, nothing.notes) == (0, 0, ("e.fastq.gz: empty file",))
