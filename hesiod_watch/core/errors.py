@@ -67,7 +67,10 @@ class BadSource(PermanentError):
 
 
 class BadSources(BadSource):
-    """Error for several bad input files; its path and reason are those of the first one."""
+    """Error for several bad input files; its path and reason are those of the first one.
+
+    The message names the files by their reasons, relative to the directory that has them all.
+    """
 
     SHOWN = 20
     """Number of files that the message names."""
@@ -76,9 +79,18 @@ class BadSources(BadSource):
         first = errors[0]
         super().__init__(first.path, first.reason, where=first.where, errno=first.errno)
         self._each = tuple(errors)
+        paths = [error.path for error in errors]
+        directory = next(
+            parent
+            for parent in first.path.parents
+            if all(path.is_relative_to(parent) for path in paths)
+        )
+        named: dict[str, list[str]] = {}
+        for error in errors[: self.SHOWN]:
+            named.setdefault(error.said, []).append(str(error.path.relative_to(directory)))
+        shown = "; ".join(f"{said}: {', '.join(names)}" for said, names in named.items())
         more = f"; and {len(errors) - self.SHOWN} more" if len(errors) > self.SHOWN else ""
-        shown = "; ".join(str(error) for error in errors[: self.SHOWN])
-        self.args = (f"{len(errors)} files are damaged: {shown}{more}",)
+        self.args = (f"{len(errors)} files are damaged in {directory}: {shown}{more}",)
 
     @property
     def each(self) -> tuple[BadSource, ...]:
