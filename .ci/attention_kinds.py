@@ -13,15 +13,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+
+from generated import run, with_block
 
 from hesiod_watch.core.attention import Step
 from hesiod_watch.core.attention_kinds import KINDS
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "operations.md"
-BLOCK = re.compile(
-    r"(?<=begin: written by \.ci/attention_kinds\.py)(.*?\n).*?(?=[^\n]*end: attention_kinds)", re.S
-)
+DOCUMENT = "docs/operations.md"
+SCRIPT = "attention_kinds"
 
 
 def table() -> Iterator[str]:
@@ -43,21 +42,8 @@ def _step(step: Step) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    if arguments not in (["--write"], ["--check"]):
-        print(__doc__, file=sys.stderr)
-        return 2
-    before = DOCUMENT.read_text(encoding="utf-8")
-    block = "\n".join(table()) + "\n"
-    after, found = BLOCK.subn(lambda match: match[1] + block, before)
-    if found != 1:
-        raise ValueError(f"{DOCUMENT.name}: {found} blocks to write; there must be one")
-    if after == before:
-        return 0
-    if arguments == ["--write"]:
-        DOCUMENT.write_text(after, encoding="utf-8")
-        return 0
-    print(f"{DOCUMENT.name}: differs; write it with .ci/attention_kinds.py --write")
-    return 1
+    texts = {DOCUMENT: with_block(DOCUMENT, table(), SCRIPT)}
+    return run(texts, __doc__ or "", SCRIPT, arguments)
 
 
 if __name__ == "__main__":

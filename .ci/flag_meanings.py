@@ -11,17 +11,14 @@ code is 1.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+
+from generated import run, with_block
 
 from hesiod_watch.runs.flags import names
 
-ROOT = Path(__file__).parents[1]
-BLOCK = re.compile(
-    r"(?<=begin: written by \.ci/flag_meanings\.py)(.*?\n).*?(?=[^\n]*end: flag_meanings)", re.S
-)
+SCRIPT = "flag_meanings"
 LONGEST = 100
 """Characters of a line."""
 
@@ -67,23 +64,11 @@ def table() -> Iterator[str]:
 
 
 def main(arguments: list[str]) -> int:
-    if arguments not in (["--write"], ["--check"]):
-        print(__doc__, file=sys.stderr)
-        return 2
-    differing = 0
-    for name, lines in (("bin/hesiod-flags", shell()), ("docs/flags.md", table())):
-        path, block = ROOT / name, "\n".join(lines) + "\n"
-        before = path.read_text(encoding="utf-8")
-        after, found = BLOCK.subn(lambda match, block=block: match[1] + block, before)
-        if found != 1:
-            raise ValueError(f"{name}: {found} blocks to write; there must be one")
-        if after != before:
-            if arguments == ["--write"]:
-                path.write_text(after, encoding="utf-8")
-                continue
-            differing = 1
-            print(f"{name}: differs; write it with .ci/flag_meanings.py --write")
-    return differing
+    texts = {
+        name: with_block(name, lines, SCRIPT)
+        for name, lines in (("bin/hesiod-flags", shell()), ("docs/flags.md", table()))
+    }
+    return run(texts, __doc__ or "", SCRIPT, arguments)
 
 
 if __name__ == "__main__":

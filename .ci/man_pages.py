@@ -17,13 +17,13 @@ import re
 import sys
 from collections.abc import Iterator
 from itertools import groupby
-from pathlib import Path
+
+from generated import run
 
 from hesiod_watch import __version__, cli
 from hesiod_watch.cli.examples import EXAMPLES
 from hesiod_watch.config import sample
 
-PAGES = Path(__file__).parents[1] / "contrib" / "man"
 _SPECIAL = str.maketrans(
     {
         "\\": r"\(rs",
@@ -197,23 +197,14 @@ def paragraphs(lines: list[str], indent: int = 4) -> Iterator[str]:
 
 
 def main(arguments: list[str]) -> int:
-    if arguments not in (["--write"], ["--check"]):
-        print(__doc__, file=sys.stderr)
-        return 2
-    differing = 0
-    for name, lines in (
-        ("hesiod-watch.1", command_page()),
-        ("hesiod-watch.yaml.5", configuration_page()),
-    ):
-        path, text = PAGES / name, "\n".join(lines) + "\n"
-        if path.exists() and path.read_text(encoding="utf-8") == text:
-            continue
-        if arguments == ["--write"]:
-            path.write_text(text, encoding="utf-8")
-            continue
-        differing = 1
-        print(f"{path}: differs; write it with .ci/man_pages.py --write")
-    return differing
+    texts = {
+        f"contrib/man/{name}": "\n".join(lines) + "\n"
+        for name, lines in (
+            ("hesiod-watch.1", command_page()),
+            ("hesiod-watch.yaml.5", configuration_page()),
+        )
+    }
+    return run(texts, __doc__ or "", "man_pages", arguments)
 
 
 if __name__ == "__main__":
