@@ -69,28 +69,22 @@ class BadSource(PermanentError):
 class BadSources(BadSource):
     """Error for several bad input files; its path and reason are those of the first one.
 
-    The message names the files by their reasons, relative to the directory that has them all.
+    The message names the files by their reasons, relative to the cell's directory `cell`.
     """
 
     SHOWN = 20
     """Number of files that the message names."""
 
-    def __init__(self, errors: Sequence[BadSource]) -> None:
+    def __init__(self, errors: Sequence[BadSource], cell: Path) -> None:
         first = errors[0]
         super().__init__(first.path, first.reason, where=first.where, errno=first.errno)
         self._each = tuple(errors)
-        paths = [error.path for error in errors]
-        directory = next(
-            parent
-            for parent in first.path.parents
-            if all(path.is_relative_to(parent) for path in paths)
-        )
         named: dict[str, list[str]] = {}
         for error in errors[: self.SHOWN]:
-            named.setdefault(error.said, []).append(str(error.path.relative_to(directory)))
+            named.setdefault(error.said, []).append(str(error.path.relative_to(cell)))
         shown = "; ".join(f"{said}: {', '.join(names)}" for said, names in named.items())
         more = f"; and {len(errors) - self.SHOWN} more" if len(errors) > self.SHOWN else ""
-        self.args = (f"{len(errors)} files are damaged in {directory}: {shown}{more}",)
+        self.args = (f"{len(errors)} files are damaged in {cell}: {shown}{more}",)
 
     @property
     def each(self) -> tuple[BadSource, ...]:

@@ -199,7 +199,7 @@ class Ingest:
             bad = self._append(outputs, on_progress, stop, skip_bad=skip_bad)
             self._output_set.save()
             if bad:
-                raise BadSources(bad) if len(bad) > 1 else bad[0]
+                raise BadSources(bad, self._cell.path) if len(bad) > 1 else bad[0]
         return self.sources - before
 
     def finish(

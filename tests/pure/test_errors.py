@@ -10,13 +10,14 @@ CELL = Path("/landing/run/cell")
 
 
 def test_damaged_files_by_reason() -> None:
-    """Files are named by their reason, relative to the directory that has them all."""
+    """Files are named by their reason, relative to the cell."""
     error = BadSources(
         [
             BadSource(CELL / "bam_pass" / "barcode01" / "a.bam", "empty file"),
             BadSource(CELL / "bam_pass" / "b.bam", "cut off", where="byte 7"),
             BadSource(CELL / "bam_fail" / "c.bam", "empty file"),
-        ]
+        ],
+        CELL,
     )
     said = (
         "3 files are damaged in /landing/run/cell: "
@@ -28,6 +29,6 @@ def test_damaged_files_by_reason() -> None:
 def test_many_damaged_files() -> None:
     """The sentence names some of the files, and counts the others."""
     each = [BadSource(CELL / f"{number}.fastq", "no FASTQ") for number in range(25)]
-    said = str(BadSources(each))
+    said = str(BadSources(each, CELL))
     assert said.startswith("25 files are damaged in /landing/run/cell: no FASTQ: 0.fastq, ")
     assert said.endswith(", 19.fastq; and 5 more")
