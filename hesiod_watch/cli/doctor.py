@@ -28,7 +28,7 @@ from hesiod_watch.core.model import Snapshot
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Liveness
 from hesiod_watch.core.system_errors import WITHOUT_LINKS, LinksNotStored
-from hesiod_watch.core.text import number_of
+from hesiod_watch.core.text import number_of, span_text
 from hesiod_watch.host import process
 from hesiod_watch.host.files import OpenDirectory, directory, make_link
 from hesiod_watch.host.locks import lock_problems, locks_missing
@@ -38,7 +38,6 @@ from hesiod_watch.notify.registry import open_channels
 from hesiod_watch.remote.backup.checks import check_backup
 from hesiod_watch.remote.sequencer.checks import check_upstream
 from hesiod_watch.rules.attention import attention_of_site
-from hesiod_watch.rules.evidence import ago
 from hesiod_watch.rules.heartbeat import attention_of_watchers
 from hesiod_watch.rules.liveness import SLURM
 from hesiod_watch.rules.stages import settled
@@ -298,7 +297,7 @@ def _watchers(name: str, config: Config) -> Iterator[Check]:
         yield Check(name, None, "neither a service nor a poll has looked at all runs yet")
     for watcher in watchers:
         overdue = watcher.due is not None and watcher.due < now
-        says = f"{watcher.who} looked {ago((now - watcher.last_look).total_seconds())} ago"
+        says = f"{watcher.who} looked {span_text((now - watcher.last_look).total_seconds())} ago"
         yield Check(name, not overdue, f"{says} and is overdue" if overdue else says)
     for each in attention_of_watchers(watchers, now, state_directory(config.output)):
         steps = "; ".join(map(str, each.steps))

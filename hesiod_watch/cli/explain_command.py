@@ -24,7 +24,7 @@ from hesiod_watch.core.attention import Attention
 from hesiod_watch.core.errors import PermanentError, UsageError
 from hesiod_watch.core.model import Snapshot
 from hesiod_watch.core.naming import display
-from hesiod_watch.rules.evidence import ago
+from hesiod_watch.core.text import span_text
 from hesiod_watch.rules.explain import (
     Explanation,
     explain_cell,
@@ -101,7 +101,7 @@ def show_attention(found: Sequence[Attention], *, as_json: bool) -> int:
     else:
         moment = now()
         for each in found:
-            age = f", {ago((moment - each.since).total_seconds())}" if each.since else ""
+            age = f", {span_text((moment - each.since).total_seconds())}" if each.since else ""
             _print_wrapped(f"{each.subject}: {each.sentence} ({each.kind}{age})")
             _print_list(map(str, each.steps))
     return 1 if found else 0

@@ -20,8 +20,8 @@ from hesiod_watch.core.errors import UsageError
 from hesiod_watch.core.model import Snapshot
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.queued_messages import Outbox, OutboxMessage
+from hesiod_watch.core.text import span_text
 from hesiod_watch.rules.delivery import next_attempt, sentences
-from hesiod_watch.rules.evidence import ago
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.observe import observe_site
 
@@ -143,6 +143,6 @@ def _delivery(message: OutboxMessage, outbox: Outbox) -> str:
 
 def _age(message: OutboxMessage) -> str:
     try:
-        return ago((now() - datetime.fromisoformat(message.time)).total_seconds())
+        return span_text((now() - datetime.fromisoformat(message.time)).total_seconds())
     except (ValueError, TypeError):
         return "?"

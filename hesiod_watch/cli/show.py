@@ -29,9 +29,10 @@ from hesiod_watch.core.errors import UsageError
 from hesiod_watch.core.model import Action, Cell, CellId, Decision, QuarantinedName, Snapshot, Stage
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Owner
+from hesiod_watch.core.text import age_text
 from hesiod_watch.rules.attention import attention, attention_of_site, oldest_first
 from hesiod_watch.rules.backup_schedule import copy_locations
-from hesiod_watch.rules.evidence import ago, owner_words
+from hesiod_watch.rules.evidence import owner_words
 from hesiod_watch.rules.late_data import late_words
 from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.qc_judgement import qc_verdict
@@ -354,7 +355,7 @@ def call_flags(options: argparse.Namespace) -> int:
     rows = [
         [
             display(line.name),
-            ago(moment - line.mtime),
+            age_text(moment - line.mtime),
             display(owner_words(line.owner)) if line.liveness else "",
             str(line.liveness or ""),
             display(line.meaning),
@@ -390,6 +391,6 @@ def _print_flags(lines: Sequence[FlagLine], stems: Collection[str], moment: floa
         for line in found:
             news = line.liveness is not None and f"{stem}.done" not in names
             owner = f"{owner_words(line.owner)}: {line.liveness}; " if news else ""
-            age = ago(moment - line.mtime)
+            age = age_text(moment - line.mtime)
             facts.append((display(line.name), f"{age}: {display(owner + line.meaning)}"))
         print_facts(display(stem) if stem else "the run", facts, sys.stdout)

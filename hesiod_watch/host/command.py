@@ -27,7 +27,7 @@ from functools import cache
 from typing import Any, BinaryIO, Protocol
 
 from hesiod_watch.core.errors import TemporaryError
-from hesiod_watch.core.text import number_of
+from hesiod_watch.core.text import span_text
 
 LARGEST = 1 << 30
 """Bytes of output that are kept. A million files with long names need a quarter of it."""
@@ -219,7 +219,7 @@ def _wait_for_end(
         elif len(reading.output) > LARGEST:
             why = "it wrote more than can be true"
         elif time.monotonic() - last_output > quiet:
-            why = f"nothing came for {number_of(round(quiet), 'second')}"
+            why = f"nothing came for {span_text(quiet)}"
         else:
             continue
         _end(process, reading)

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from markupsafe import Markup, escape
 
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.text import exact_span_text
 
 UNKNOWN = "\N{EN DASH}"
 
@@ -122,18 +123,6 @@ def size_text(value: float) -> str:
     return f"{number} {prefix}B"
 
 
-def hours_text(seconds: float) -> str:
-    """Duration as text: "71 h 58 min", "12 min", "40 s"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes = round(seconds / 60)
-    hours, rest = divmod(minutes, 60)
-    if not hours:
-        return f"{rest} min"
-    return f"{hours:,} h {rest:02d} min"
-
-
 def number(short: str, exact: float, unit: str) -> Markup:
     """Markup of a short number with its exact value, for programs and in a tooltip (`title`)."""
     return Markup('<data class="num" value="{}" title="{}">{}</data>').format(
@@ -178,7 +167,9 @@ def exact(value: float | None, digits: int = 0) -> Markup:
 
 
 def hours(seconds: float | None) -> Markup:
-    return unknown() if seconds is None else number(hours_text(seconds), round(seconds), "seconds")
+    if seconds is None:
+        return unknown()
+    return number(exact_span_text(seconds), round(seconds), "seconds")
 
 
 def parse_moment(text: str) -> datetime | None:

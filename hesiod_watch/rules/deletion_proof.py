@@ -30,7 +30,7 @@ from hesiod_watch.core.file_entry import Entries, FileEntry
 from hesiod_watch.core.minknow_checksums import NO_CHECKSUMS, MinknowChecksums
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.naming import display
-from hesiod_watch.core.text import number_of
+from hesiod_watch.core.text import number_of, span_text
 from hesiod_watch.rules.completeness import unverified_words
 
 Dropped = Literal["upstream", "landing"]
@@ -286,8 +286,7 @@ def _about_time(evidence: DeletionEvidence, limits: ProofLimits, now: datetime) 
         taken_at = evidence.taken_at.isoformat(timespec="seconds")
         yield f"the clock was set back: the inventory was taken at {taken_at}"
     elif now - evidence.taken_at >= limits.lasts:
-        minutes = round((now - evidence.taken_at).total_seconds() / 60)
-        yield f"the inventory is {number_of(minutes, 'minute')} old"
+        yield f"the inventory is {span_text((now - evidence.taken_at).total_seconds())} old"
     read = [copy.read_at for copies in evidence.copies.values() for copy in copies if copy.read_at]
     if read and max(read) > now + CLOCK_SLACK:
         read_at = max(read).isoformat(timespec="seconds")
@@ -368,7 +367,7 @@ def _why_not_counted(
     if not (copy.device and copy.path):
         return "has no known location"
     if copy.read_at is None or now - copy.read_at > limits.fresh:
-        return f"was not read within {limits.fresh.total_seconds() / 3600:.0f} h"
+        return f"was not read within {span_text(limits.fresh.total_seconds())}"
     return ""
 
 

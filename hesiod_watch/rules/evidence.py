@@ -8,7 +8,7 @@ from datetime import datetime
 from hesiod_watch.core.model import Cell, Policy, Snapshot, Stage
 from hesiod_watch.core.ownership import Owner
 from hesiod_watch.core.results import DoneRecord, StripRecord
-from hesiod_watch.core.text import number_of
+from hesiod_watch.core.text import number_of, span_text
 from hesiod_watch.core.times import time_at, time_of
 from hesiod_watch.rules.backup_schedule import copy_locations
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
@@ -16,14 +16,6 @@ from hesiod_watch.rules.delivery import delivery_failures, rests, sentences
 from hesiod_watch.rules.overdue import summary_time
 from hesiod_watch.rules.run_types import type_of, type_problem
 from hesiod_watch.rules.stages import by_hand, stage_of
-
-
-def ago(seconds: float) -> str:
-    """Format a duration in seconds for people: "42 s", "5 min", "3 h", "2 days"."""
-    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} s"
 
 
 def owner_words(owner: Owner | None) -> str:
@@ -51,7 +43,7 @@ def cell_evidence(cell: Cell, now: datetime) -> Iterator[str]:
     for name, flag in (("done", flags.done), ("failed", flags.failed), ("aborted", flags.aborted)):
         if flag:
             reason = f": {flag.why}" if flag.why else ""
-            yield f"flag {name}, {ago(now.timestamp() - flag.mtime)} old{reason}"
+            yield f"flag {name}, {span_text(now.timestamp() - flag.mtime)} old{reason}"
     # The owners of claims on a finished cell do not matter.
     claims = () if flags.done else flags.claims
     if unasked := sum(not claim.asked for claim in claims):
@@ -70,10 +62,10 @@ def cell_evidence(cell: Cell, now: datetime) -> Iterator[str]:
     elif flags.synced:
         yield "flag synced: its data were recorded as complete"
     if arrived := summary_time(cell):
-        yield f"final_summary arrived {ago((now - arrived).total_seconds())} ago"
+        yield f"final_summary arrived {span_text((now - arrived).total_seconds())} ago"
     if changed := time_at(cell.changed or 0.0):
         what = "last new file" if cell.has_data else "no data file; its directory changed"
-        yield f"{what} {ago((now - changed).total_seconds())} ago"
+        yield f"{what} {span_text((now - changed).total_seconds())} ago"
     if cell.completeness and not flags.done:
         yield f"counted: {cell.completeness.why}"
         for summary in cell.completeness.summaries:
@@ -89,7 +81,7 @@ def cell_evidence(cell: Cell, now: datetime) -> Iterator[str]:
     progress = cell.progress
     if progress:
         share = f" {progress.bytes_done / progress.bytes_total:.0%}" if progress.bytes_total else ""
-        age = ago(now.timestamp() - progress.updated)
+        age = span_text(now.timestamp() - progress.updated)
         yield f"worker reported {age} ago: {progress.phase}{share} {progress.note}".rstrip()
 
 
@@ -98,7 +90,7 @@ def copy_evidence(snapshot: Snapshot, cell: Cell, now: datetime) -> Iterator[str
     for copy in copy_locations(snapshot, cell):
         read = time_of(copy.verified_at)
         when = (
-            f"read in full {ago((now - read).total_seconds())} ago"
+            f"read in full {span_text((now - read).total_seconds())} ago"
             if read
             else "not read again so far"
         )
@@ -131,7 +123,7 @@ def message_evidence(snapshot: Snapshot, now: datetime) -> Iterator[str]:
     for name, failure in sorted(delivery_failures(outbox).items()):
         until = time_of(failure.until)
         when = (
-            f"in {ago((until - now).total_seconds())}"
+            f"in {span_text((until - now).total_seconds())}"
             if until and rests(failure, now)
             else "at the next look"
         )

@@ -18,14 +18,13 @@ from hesiod_watch.core.cell_contents import Verdict
 from hesiod_watch.core.circumstances import NOTHING_KNOWN, Circumstances
 from hesiod_watch.core.model import Cell, CellId, Decision, Policy, Snapshot, Stage
 from hesiod_watch.core.ownership import Liveness
-from hesiod_watch.core.text import quoted
+from hesiod_watch.core.text import quoted, span_text
 from hesiod_watch.core.times import iso
 from hesiod_watch.rules.attempt_pauses import attempt_due, next_epoch
 from hesiod_watch.rules.attention import attention, attention_of_site, concerning_cell
 from hesiod_watch.rules.backup_schedule import backup_due, backup_reason
 from hesiod_watch.rules.delivery import next_attempt
 from hesiod_watch.rules.evidence import (
-    ago,
     cell_evidence,
     copy_evidence,
     message_evidence,
@@ -216,7 +215,7 @@ _REFUSING = frozenset(
 
 def _delivery_next(snapshot: Snapshot, now: datetime) -> str:
     if snapshot.outbox and (then := next_attempt(snapshot.outbox, now)) and then > now:
-        return f"; delivery of messages is tried again in {ago((then - now).total_seconds())}"
+        return f"; delivery of messages is tried again in {span_text((then - now).total_seconds())}"
     return ""
 
 
@@ -310,7 +309,7 @@ def _processing_next(cell: Cell, policy: Policy, now: datetime, kinds: set[str])
         return "nothing, until its owner is seen to end or a person releases the claim"
     due = attempt_due(cell, policy, now)
     if due and due > now:
-        left = ago((due - now).total_seconds())
+        left = span_text((due - now).total_seconds())
         return f"attempt {next_epoch(cell)} starts in {left}, at {iso(due)}"
     if kinds & {"waiting-for-space", "worker-waits"}:
         return "its worker tries again within 5 minutes; other cells are processed meanwhile"
@@ -327,7 +326,7 @@ def _processed_next(
         due = backup_due(cell, now)
         if due is None:
             return "its backup is under way"
-        left = ago((due - now).total_seconds()) if due > now else ""
+        left = span_text((due - now).total_seconds()) if due > now else ""
         return f"its backup is tried again {f'in {left}' if left else 'at the next look'}"
     if "new-data" in kinds:
         return "nothing, until a person has the new data processed"

@@ -14,8 +14,8 @@ from itertools import pairwise
 from hesiod_watch.core.attention import Attention
 from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.circumstances import Heartbeat
+from hesiod_watch.core.text import span_text
 from hesiod_watch.core.watch_state import POLL, SERVICE, WatchState
-from hesiod_watch.rules.evidence import ago
 
 APART = timedelta(minutes=1)
 """Shortest distance of two polls that count as two."""
@@ -99,7 +99,7 @@ def _stopped(kind: str, watcher: Heartbeat, now: datetime, directory: object) ->
     return KINDS[kind].about(
         since=watcher.last_look,
         who=watcher.who,
-        age=ago((now - watcher.last_look).total_seconds()),
+        age=span_text((now - watcher.last_look).total_seconds()),
         service=watcher.who if watcher.kind == SERVICE else None,
         poll=watcher.who if watcher.kind == POLL else None,
         state_file=f"{directory}/{watcher.state_file}" if directory else None,

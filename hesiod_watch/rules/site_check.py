@@ -11,9 +11,8 @@ from hesiod_watch.core.attention import Attention, Stops
 from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.circumstances import Heartbeat
 from hesiod_watch.core.naming import display
-from hesiod_watch.core.text import number_of
+from hesiod_watch.core.text import number_of, span_text
 from hesiod_watch.core.watch_state import WatchState
-from hesiod_watch.rules.evidence import ago
 from hesiod_watch.rules.heartbeat import attention_of_watchers
 
 NEVER_LONGER = timedelta(days=1)
@@ -65,12 +64,13 @@ def check_site(
     reported = [each for each in newest.attention if each.needs_person]
     person = stopped + [each for each in reported if each.kind not in _OF_WATCHERS]
     data = _data(newest, age, max_age, person)
-    looked = f"{newest.who} looked {ago(age.total_seconds())} ago"
+    looked = f"{newest.who} looked {span_text(age.total_seconds())} ago"
     # An interval that is known makes a stopped process known, too.
     known = any(state.next_due for state in states)
     longest = max_age or (timedelta.max if known else NEVER_LONGER)
     if age > longest:
-        words = f"no process has looked for {ago(age.total_seconds())}: {newest.who} was the last"
+        silence = span_text(age.total_seconds())
+        words = f"no process has looked for {silence}: {newest.who} was the last"
         return CheckResult(CheckCode.CRITICAL, words, data)
     if not person:
         runs = number_of(len(newest.runs), "run")

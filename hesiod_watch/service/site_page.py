@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.system_errors import FULL
-from hesiod_watch.core.text import number_of
+from hesiod_watch.core.text import span_text
 from hesiod_watch.core.watch_state import WatchState
 from hesiod_watch.host import process
 from hesiod_watch.host.child import own_module
@@ -126,4 +126,4 @@ def _words(error: OSError | subprocess.SubprocessError) -> str:
         return "the overview page cannot be made: " + (last[0] if last else f"{error.returncode}")
     if isinstance(error, OSError):
         return str(error.strerror)
-    return f"the overview page was not made within {number_of(round(LIMIT), 'second')}"
+    return f"the overview page was not made within {span_text(LIMIT)}"

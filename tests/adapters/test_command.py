@@ -153,7 +153,7 @@ def test_ended_with_its_children(how: str, tmp_path: Path, monkeypatch: pytest.M
     stop = pids.exists if how == "stop" else lambda: False
     ended = run(shell(FAMILY, str(pids)), quiet=1.0 if how == "quiet" else SECONDS, stop=stop)
     assert ended.code == -9
-    assert ended.why == ("stopped" if how == "stop" else "nothing came for 1 second")
+    assert ended.why == ("stopped" if how == "stop" else "nothing came for 1 s")
     for pid in map(int, pids.read_text().split()):
         eventually(partial(ended_process, pid), f"{pid} has ended")
 

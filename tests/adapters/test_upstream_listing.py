@@ -197,7 +197,7 @@ def answering(
         pytest.param(
             lambda data: data,
             0,
-            "nothing came for 70 seconds",
+            "nothing came for 70 s",
             "does not answer: nothing came",
             id="timeout",
         ),

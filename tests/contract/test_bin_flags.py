@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from open_runs import opened, pipeline_at
 
 from hesiod_watch.core.model import LOCAL
 from hesiod_watch.core.ownership import Liveness, Owner
+from hesiod_watch.core.text import age_text
 from hesiod_watch.host import process
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.flags import names
@@ -22,6 +24,7 @@ from hesiod_watch.runs.flags import names
 PROGRAM = Path(__file__).parents[2] / "bin" / "hesiod-flags"
 SHELLS = {"dash": ["dash"], "bash": ["bash"], "busybox": ["busybox", "sh"]}
 STEM = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
+AGES = (-100.0, 121.0, 3601.0, 90_000.0, 1e7)  # a slow machine may add some seconds
 ME = process.this_owner("process", "local")
 
 
@@ -81,8 +84,21 @@ def test_table(shell: list[str], run: Path) -> None:
     assert re.fullmatch(r"\d+ s", age)
     assert owner == f"process, {ME.user}@{ME.host} pid {ME.pid}"
     assert (alive, meaning) == ("yes", "claimed for processing")
-    assert re.fullmatch(r"\d{5} d", rows["upstream"][0])
+    assert re.fullmatch(r"\d{5} days", rows["upstream"][0])
     assert rows["upstream"][1] == LOCAL
+
+
+def test_ages(shell: list[str], run: Path) -> None:
+    """The age of a flag has the same words as in the program, also for a time in the future."""
+    now = time.time()
+    ages = {f"{index}.synced": age for index, age in enumerate(AGES)}
+    for name, age in ages.items():
+        flag = run / "pipeline" / name
+        flag.touch()
+        os.utime(flag, (now - age, now - age))
+    rows = table(shell, run)
+    for name, age in ages.items():
+        assert rows[name][0] == age_text(age)
 
 
 def test_meanings(shell: list[str], run: Path) -> None:

@@ -11,7 +11,7 @@ GOOD = CommandResult(0, b"rsync  version 3.2.7  protocol version 31\nCopyright",
 OLD = CommandResult(0, b"rsync  version 3.0.9  protocol version 30", "")
 NEWEST = CommandResult(0, b"rsync  version v3.10.0pre1  protocol version 32", "")
 NONE = CommandResult(127, b"", "sh: 1: rsync: not found\n")
-SILENT = CommandResult(-15, b"", "", "nothing came for 5 seconds")
+SILENT = CommandResult(-15, b"", "", "nothing came for 5 s")
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ SILENT = CommandResult(-15, b"", "", "nothing came for 5 seconds")
         pytest.param(
             {"here": GOOD, "there": SILENT},
             False,
-            "rsync there: nothing came for 5 seconds",
+            "rsync there: nothing came for 5 s",
             id="silent there",
         ),
         pytest.param(

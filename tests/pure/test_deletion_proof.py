@@ -300,7 +300,7 @@ REFUSED: Mapping[str, tuple[Spoil, str]] = {
     ),
     "an inventory of eleven minutes ago": (
         changed(taken_at=NOW - timedelta(minutes=11)),
-        "11 minutes old",
+        "11 min old",
     ),
     "an inventory of tomorrow": (
         changed(taken_at=NOW + timedelta(days=1)),

@@ -12,7 +12,7 @@ from snapshots import cell, claim, flag, run
 from hesiod_watch.core.cell_contents import Completeness, DataKind, Shortfall, Verdict
 from hesiod_watch.core.model import Cell, CellId, Policy, QuarantinedName
 from hesiod_watch.core.ownership import Liveness, Owner, Progress
-from hesiod_watch.rules.evidence import ago, owner_words
+from hesiod_watch.rules.evidence import owner_words
 from hesiod_watch.rules.explain import Explanation, explain_cell, explain_run
 from hesiod_watch.rules.plan import plan
 
@@ -124,22 +124,6 @@ def test_an_unknown_cell_is_an_error() -> None:
     decision = plan(snapshot, POLICY, NOW)
     with pytest.raises(KeyError):
         explain_cell(snapshot, CellId("lib", "cell"), decision, POLICY, NOW)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (-3, "0 s"),
-        (42, "42 s"),
-        (119, "119 s"),
-        (300, "5 min"),
-        (3 * 3600, "3 h"),
-        (50 * 3600, "2 days"),
-    ],
-)
-def test_lengths_of_time(seconds: float, words: str) -> None:
-    """Durations are in the unit that a person would use, and never negative."""
-    assert ago(seconds) == words
 
 
 def test_owner_words() -> None:

@@ -84,15 +84,6 @@ def test_share(fraction: float, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [(0, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "1 h 00 min"), (259_241, "72 h 01 min")],
-)
-def test_hours(seconds: float, shown: str) -> None:
-    """A duration has at most two units."""
-    assert formatting.hours_text(seconds) == shown
-
-
-@pytest.mark.parametrize(
     ("text", "shown"),
     [
         ("2026-11-19T14:05:33.421000+00:00", "19 Nov 2026, 14:05 UTC"),
