@@ -252,8 +252,9 @@ def _call(options: argparse.Namespace) -> int:
 
 
 def _report(error: Exception, code: int) -> int:
+    from hesiod_watch.cli.common import print_wrapped
     from hesiod_watch.core.naming import display
 
     for line in str(error).splitlines():
-        print(f"hesiod-watch: {display(line)}", file=sys.stderr)
+        print_wrapped(f"hesiod-watch: {display(line)}", "  ", sys.stderr)
     return code

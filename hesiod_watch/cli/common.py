@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from hesiod_watch.config import Config, load
 from hesiod_watch.core.attention import Stops
@@ -199,7 +201,45 @@ def print_problem(problem: str) -> None:
     Most sentences are escaped already; a second time would change the commands in them.
     """
     shown = problem if problem.isprintable() else display(problem)
-    print(f"hesiod-watch: {shown}", file=sys.stderr)
+    print_wrapped(f"hesiod-watch: {shown}", "  ", sys.stderr)
+
+
+def print_wrapped(text: str, indent: str = "", stream: TextIO | None = None) -> None:
+    """Print a paragraph, wrapped in a terminal; a command that does not fit begins its own line.
+
+    In a pipe it is one line, so that `grep` finds it. A command is never wrapped, so that it can be
+    copied.
+    """
+    stream = stream or sys.stdout
+    width = shutil.get_terminal_size().columns if stream.isatty() else 0
+    if not width or len(text) <= width:
+        print(text, file=stream, flush=True)
+        return
+    command = ending_command(text)
+    words = text.removesuffix(f": {command}") if command else text
+    lines = textwrap.wrap(
+        words + (":" if command else ""),
+        max(20, width),
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    if command:
+        lines.append(f"{indent}  {command}")
+    print("\n".join(lines), file=stream, flush=True)
+
+
+def ending_command(text: str) -> str:
+    """Command at the end of a sentence, after a colon; "" without one."""
+    _, separator, command = text.rpartition(": ")
+    return command if separator and command.startswith(COMMANDS) else ""
+
+
+COMMANDS = (
+    *("hesiod-", "rm ", "mv ", "ls ", "mkdir ", "echo ", "(echo; ", "df ", "systemctl ", "sudo "),
+    "cat ",
+)
+"""Beginnings of the commands in steps."""
 
 
 def open_run(config: Config, run_dir: Path) -> OpenDirectory:

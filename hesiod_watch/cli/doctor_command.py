@@ -6,7 +6,7 @@ import argparse
 import json
 from dataclasses import asdict
 
-from hesiod_watch.cli.common import config_of
+from hesiod_watch.cli.common import config_of, print_wrapped
 from hesiod_watch.core.naming import display
 
 MARKS = {True: "good", False: "BAD", None: "note"}
@@ -29,7 +29,7 @@ def call_doctor(options: argparse.Namespace) -> int:
     for check in run_checks(config):
         checks.append(check)
         if not options.json:
-            print(f"{MARKS[check.ok]:5} {check.name:8} {display(check.says)}", flush=True)
+            print_wrapped(f"{MARKS[check.ok]:5} {check.name:8} {display(check.says)}", " " * 15)
     if options.json:
         print(json.dumps({"checks": [asdict(check) for check in checks]}, indent=1))
     return 1 if any(check.ok is False for check in checks) else 0

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import sys
-import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
@@ -15,7 +12,9 @@ from hesiod_watch.cli.common import (
     add_run_argument,
     cell_of,
     config_of,
+    ending_command,
     now,
+    print_wrapped,
     run_path,
     show_run,
     warn_about_site,
@@ -83,12 +82,12 @@ def call_explain(options: argparse.Namespace) -> int:
 def _print_explanation(explanation: Explanation) -> None:
     why = display(explanation.why).rstrip(".")
     # A full stop after a command would be copied with it.
-    stop = "" if _ending_command(why) else "."
-    _print_wrapped(f"{display(explanation.subject)} is {explanation.state}: {why}{stop}")
+    stop = "" if ending_command(why) else "."
+    print_wrapped(f"{display(explanation.subject)} is {explanation.state}: {why}{stop}")
     print("\nEvidence:")
     _print_list(explanation.evidence)
     print()
-    _print_wrapped(f"Next: {display(explanation.next)}.")
+    print_wrapped(f"Next: {display(explanation.next)}.")
     if explanation.you_can:
         print("\nYou can:")
         _print_list(explanation.you_can)
@@ -102,48 +101,11 @@ def show_attention(found: Sequence[Attention], *, as_json: bool) -> int:
         moment = now()
         for each in found:
             age = f", {span_text((moment - each.since).total_seconds())}" if each.since else ""
-            _print_wrapped(f"{each.subject}: {each.sentence} ({each.kind}{age})")
+            print_wrapped(f"{each.subject}: {each.sentence} ({each.kind}{age})")
             _print_list(map(str, each.steps))
     return 1 if found else 0
 
 
 def _print_list(lines: Iterable[str]) -> None:
     for line in lines:
-        _print_wrapped(f"  - {display(line)}", "    ")
-
-
-def _print_wrapped(text: str, indent: str = "") -> None:
-    """Print a paragraph, wrapped in a terminal; a command that does not fit begins its own line.
-
-    In a pipe it is one line, so that `grep` finds it. A command is never wrapped, so that it can be
-    copied.
-    """
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-    if not width or len(text) <= width:
-        print(text)
-        return
-    command = _ending_command(text)
-    words = text.removesuffix(f": {command}") if command else text
-    lines = textwrap.wrap(
-        words + (":" if command else ""),
-        max(20, width),
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    print("\n".join(lines))
-    if command:
-        print(f"{indent}  {command}")
-
-
-def _ending_command(text: str) -> str:
-    """Command at the end of a sentence, after a colon; "" without one."""
-    _, separator, command = text.rpartition(": ")
-    return command if separator and command.startswith(COMMANDS) else ""
-
-
-COMMANDS = (
-    *("hesiod-", "rm ", "mv ", "ls ", "mkdir ", "echo ", "(echo; ", "df ", "systemctl ", "sudo "),
-    "cat ",
-)
-"""Beginnings of the commands in steps."""
+        print_wrapped(f"  - {display(line)}", "    ")

@@ -13,6 +13,7 @@ from hesiod_watch.cli.common import (
     look_at,
     now,
     open_run,
+    print_wrapped,
     require_observed,
     run_path,
 )
@@ -102,7 +103,7 @@ def call_messages(options: argparse.Namespace) -> int:
     ]
     print_table(columns, rows, sys.stdout)
     for sentence in sentences(outbox):
-        print(f"{display(snapshot.run)}: {display(sentence)}")
+        print_wrapped(f"{display(snapshot.run)}: {display(sentence)}", "  ")
     return 0
 
 

@@ -16,6 +16,7 @@ from hesiod_watch.cli.common import (
     config_of,
     now,
     open_run,
+    print_wrapped,
     run_path,
     run_paths,
     show_run,
@@ -147,9 +148,11 @@ def call_status(options: argparse.Namespace) -> int:
             added.update(of_disk)
         _print_status(lines)
         for run in sorted(set(listing) - known) if not options.runs else ():
-            print(f"{display(run)}: on {display(listing[run].location)}, not here yet")
+            print_wrapped(
+                f"{display(run)}: on {display(listing[run].location)}, not here yet", "  "
+            )
         for disk in spaces(config, [added]) if not options.runs else ():
-            print(display(str(disk)))
+            print_wrapped(display(str(disk)), "  ")
     return 0
 
 
@@ -294,7 +297,7 @@ def call_plan(options: argparse.Namespace) -> int:
     else:
         for path in paths:
             for line in show_run(config, path, lines):
-                print(line)
+                print_wrapped(line, "  ")
     return 0
 
 

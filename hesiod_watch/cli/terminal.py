@@ -13,9 +13,6 @@ from rich.text import Text
 
 from hesiod_watch.core import ownership
 
-PIPE_WIDTH = 1000
-"""Columns of a table whose output is not a terminal."""
-
 STYLES = {
     "complete": "green",
     "processed": "green",
@@ -80,38 +77,32 @@ def print_lines(titles: Sequence[str], lines: Sequence[StatusRow], stream: TextI
         found.rstrip()
         if console.is_terminal:
             console.print(found)
-            for part in textwrap.wrap(
-                line.why,
-                max(20, console.width - 6),
-                break_long_words=False,  # a name or a path must stay whole to be copied
-                break_on_hyphens=False,
-            ):
-                console.print(Text(f"      {part}", style="dim"))
+            _print_below(console, line.why)
         else:
             console.print(Text.assemble(found, f"  {line.why}" if line.why else ""))
 
 
 def print_table(
-    columns: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str | Text]], stream: TextIO
+    columns: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str]], stream: TextIO
 ) -> None:
     """Print a table without frames; `columns` are pairs of title and whether to align right.
 
-    Text from disk must be escaped by `display`. In a pipe every row is one line, however long, so
-    that `grep` finds it.
+    Text from disk must be escaped by `display`. In a terminal that is too narrow, the last column
+    is below the others, wrapped: a name is never folded. In a pipe every row is one line, however
+    long, so that `grep` finds it.
     """
-    from rich.table import Table  # loaded only for a table
-
-    console = Console(file=stream, highlight=False)
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for title, right in columns:
-        table.add_column(
-            title, justify="right" if right else "left", overflow="fold", no_wrap=right
-        )
-    for row in rows:
-        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
-    console.print(table)
+    console = Console(file=stream, highlight=False, soft_wrap=True)
+    lines = [[Text(cell) for cell in line] for line in ([title for title, _ in columns], *rows)]
+    widths = [max(line[index].cell_len for line in lines) for index in range(len(columns))]
+    narrow = console.is_terminal and sum(widths) + 2 * len(widths) - 2 > console.width
+    for number, line in enumerate(lines):
+        last = line.pop() if narrow and number else Text()
+        for cell, width, (_, right) in zip(line, widths, columns, strict=False):
+            cell.pad_left(width - cell.cell_len) if right else cell.pad_right(width - cell.cell_len)
+        shown = Text("  ").join(line)
+        shown.rstrip()
+        console.print(shown, style="" if number else "bold")
+        _print_below(console, last.plain)
 
 
 def print_facts(title: str, facts: Sequence[tuple[str, str]], stream: TextIO) -> None:
@@ -121,13 +112,15 @@ def print_facts(title: str, facts: Sequence[tuple[str, str]], stream: TextIO) ->
         console.print(Text(title, style="bold"))
     for name, words in facts:
         console.print(Text(f"  {name}"))
-        for part in textwrap.wrap(
-            words,
-            max(20, console.width - 6),
-            break_long_words=False,
-            break_on_hyphens=False,
-        ):
-            console.print(Text(f"      {part}", style="dim"))
+        _print_below(console, words)
+
+
+def _print_below(console: Console, words: str) -> None:
+    """Print words, wrapped; a name or a path stays whole, to be copied."""
+    for part in textwrap.wrap(
+        words, max(20, console.width - 6), break_long_words=False, break_on_hyphens=False
+    ):
+        console.print(Text(f"      {part}", style="dim"))
 
 
 def human_bases(bases: object) -> str:

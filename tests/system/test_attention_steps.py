@@ -388,6 +388,40 @@ def test_flags_are_grouped_by_cell_in_a_terminal(site: Site) -> None:
     assert {line.split()[0] for line in piped[1:]} == names
 
 
+def too_long(lines: list[str]) -> list[str]:
+    """Lines that could have been wrapped: those that are no command and have several words."""
+    long = [line for line in lines if len(line) > 80 and len(line.split()) > 2]
+    return [
+        line
+        for line in long
+        if line.startswith("hesiod-watch: ") or not line.strip().startswith(COMMANDS)
+    ]
+
+
+@pytest.mark.parametrize(
+    "command", [("status",), ("plan",), ("messages", RUN), ("doctor",)], ids=lambda words: words[0]
+)
+def test_lines_fit_into_a_terminal(command: tuple[str, ...], site: Site) -> None:
+    """In 80 columns lines are wrapped at blanks, and no name is folded."""
+    land(site)
+    pipeline = adopt(site)
+    site.run("poll")
+    (pipeline / f"{CELL}.done").unlink()
+    lines = in_terminal(site, *command)
+    words = set(" ".join(lines).split())
+    assert too_long(lines) == []
+    piped = site.run(*command, check=None).stdout
+    assert not {word for word in piped.split() if CELL in word} - words
+
+
+def test_problems_fit_into_a_terminal(site: Site) -> None:
+    """What is printed on standard error is wrapped in a terminal, too, and a command is whole."""
+    output_missing(site)
+    lines = in_terminal(site, "poll")
+    assert lines[0].startswith("hesiod-watch: ")
+    assert too_long(lines) == []
+
+
 def test_more_messages_may_be_asked_for_after_the_command(site: Site) -> None:
     """`-v` counts after the command, too; what follows `--` is a name."""
     land(site)
@@ -401,7 +435,7 @@ def test_names_and_commands_stay_whole_in_a_terminal(site: Site) -> None:
     place = site.output / ".hesiod-watch"
     command = f"mkdir -p {place} && touch {place}/output"
     lines = in_terminal(site, "explain", RUN, CELL)
-    assert [line.strip() for line in lines].count(command) == 2  # first sentence, and step
+    assert [line.strip() for line in lines].count(command) == 3  # problem, first sentence, step
     for line in lines:
         whole = (
             line.strip().startswith(("mkdir ", "ls ", "rm ", "hesiod-")) or " " not in line.strip()
