@@ -29,6 +29,7 @@ SCRIPTS = sorted(
 UNITS = sorted((ROOT / "contrib" / "systemd").iterdir())
 UNIT = ROOT / "contrib" / "systemd" / "hesiod-watch.service"
 POLL = ROOT / "contrib" / "systemd" / "hesiod-watch-poll.service"
+OWN_PROC = {"ProtectKernelTunables", "ProtectControlGroups", "ProtectProc", "ProcSubset"}
 MAIL = ROOT / "contrib" / "systemd" / "hesiod-watch-mail.service"
 SERVICES = [POLL, UNIT]
 
@@ -235,6 +236,13 @@ def test_unit_lets_workers_live(setting: str) -> None:
     A mistake in the configuration is not retried.
     """
     assert setting in UNIT.read_text("utf-8").splitlines()
+
+
+@pytest.mark.parametrize("unit", [UNIT, POLL], ids=lambda unit: unit.name)
+def test_units_see_the_same_proc(unit: Path) -> None:
+    """No unit has a /proc of its own, in which a container's boot id is another one."""
+    set_here = {line.partition("=")[0] for line in unit.read_text("utf-8").splitlines()}
+    assert not set_here & OWN_PROC
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,15 @@ def look_up(owner: Owner) -> OwnerEvidence:
         same_machine: bool | None = True
     else:
         same_machine = _same_machine(owner)
-    before_boot = _is_before_boot(owner.time) if same_boot is False else None
     same_namespace = namespace == owner.pid_namespace if namespace and owner.pid_namespace else None
+    before_boot: bool | None = None
+    if same_boot is False:
+        then, booted = time_of(owner.time), time_at(_boot_time())
+        before_boot = _is_before_boot(then, booted)
+        # In a container (LXC, systemd-nspawn) another mount of /proc shows another boot id.
+        older = bool(then and booted and then < booted)
+        if same_machine and same_namespace and not older and _is_there(owner):
+            same_boot = True
     running: bool | None = None
     start: int | None = None
     if same_boot and same_namespace and owner.pid > 0:
@@ -156,13 +163,17 @@ def _same_machine(owner: Owner) -> bool | None:
     return not here or not there or bool(here & there)
 
 
-def _is_before_boot(time: str) -> bool | None:
+def _is_there(owner: Owner) -> bool:
+    """Whether a process of the same number and start is here."""
+    return owner.pid > 0 and owner.pid_start > 0 and process_start(owner.pid) == owner.pid_start
+
+
+def _is_before_boot(then: datetime | None, booted: datetime | None) -> bool | None:
     """Whether a record may be older than the boot of this host, by its clock; None if unknown.
 
     A time that cannot be read or is in the future shows no clone: a machine that runs beside this
     one records the present.
     """
-    then, booted = time_of(time), time_at(_boot_time())
     if booted is None:
         return None
     return then is None or then < booted or then > datetime.now(UTC)

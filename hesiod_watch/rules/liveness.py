@@ -44,7 +44,7 @@ class OwnerEvidence:
     """Facts about an owner, as seen from this machine. None means "cannot tell", never "no"."""
 
     same_machine: bool | None = None
-    same_boot: bool | None = None
+    same_boot: bool | None = None  # by boot id, or because the very process is there
     # By this machine's clock, the owner's record may be older than this machine's boot.
     before_boot: bool | None = None
     same_pid_namespace: bool | None = None
@@ -123,7 +123,8 @@ def _judge_process(owner: Owner, evidence: OwnerEvidence) -> tuple[Liveness, str
         return Liveness.UNKNOWN, f"{name}: cannot tell whether this machine was restarted since"
     if not evidence.same_boot and not evidence.before_boot:
         return Liveness.UNKNOWN, (
-            f"{name}: its record is later than the start of this machine: a clone of this machine?"
+            f"{name}: its record is later than the start of this machine: a clone of this machine,"
+            " or a container that shows it another boot id?"
         )
     if not evidence.same_boot:
         return Liveness.DEAD, f"{name}: the machine was restarted since"

@@ -134,14 +134,30 @@ def test_restarted() -> None:
 
 def test_a_clone_that_runs_beside_this_machine() -> None:
     """A machine of this name and machine id, seen after our boot, is no earlier boot of ours."""
-    owner = replace(process.this_owner("test", "local"), boot_id="another boot")
+    owner = replace(process.this_owner("test", "local"), boot_id="another boot", pid=2**22 - 1)
     assert process.judge_here(owner)[0] is Liveness.UNKNOWN
+
+
+@pytest.mark.parametrize("time", [None, "", "9999-12-31T23:59:59+00:00"])
+def test_another_mount_of_proc(time: str | None) -> None:
+    """A process that is there lives, although its /proc shows it another boot id of this boot.
+
+    So it is in a container of systemd-nspawn or LXC, for a service with `ProtectKernelTunables`.
+    """
+    owner = replace(process.this_owner("test", "local"), boot_id="the boot id of the host")
+    owner = owner if time is None else replace(owner, time=time)
+    if not owner.machine_id:
+        pytest.skip("this machine has no machine id")
+    assert process.judge_here(owner)[0] is Liveness.ALIVE
+    assert process.judge_here(replace(owner, machine_id="other"))[0] is Liveness.UNKNOWN
 
 
 @pytest.mark.parametrize("time", ["", "yesterday", "9999-12-31T23:59:59+00:00"])
 def test_a_record_of_a_wrong_clock_after_a_restart(time: str) -> None:
     """A time that no clone would record now does not prevent that a dead owner is replaced."""
-    owner = replace(process.this_owner("test", "local"), boot_id="another boot", time=time)
+    owner = replace(
+        process.this_owner("test", "local"), boot_id="another boot", time=time, pid=2**22 - 1
+    )
     assert process.judge_here(owner)[0] is Liveness.DEAD
 
 
