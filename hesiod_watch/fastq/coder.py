@@ -153,7 +153,7 @@ class FastqCoder:
         return (
             np.array_equal(scan.ends.ravel(), newlines)
             and np.array_equal(scan.starts.ravel()[1:], newlines[:-1] + 1)
-            and np.array_equal(scan.errors, errors)
+            and np.array_equal(scan.errors, np.array(errors))
             and scan.numbers.tolist() == [[7, 1_709_206_200_500_000, 12_345_678]] * 3
             and [text[start:end] for start, end in models if start >= 0] == [b"one", b"two"]
             and (scan.gc, scan.acgt, scan.plain) == (22 + 17 + 2, 144, True)
