@@ -406,7 +406,7 @@ def test_keys_of_a_qc_group() -> None:
     """docs/qc-json.md has every key of a group of reads, in the order of the file."""
     rows = table(page("docs/qc-json.md"), "key")
     assert [key for row in rows for key in code(row[0])] == list(
-        qc.group(ReadStatistics(), "whole")
+        qc.cell_group(ReadStatistics(), "whole")
     )
 
 

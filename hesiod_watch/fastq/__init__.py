@@ -3,7 +3,7 @@
 The entry point is `ingest.Ingest`. It takes `model.Output`s (a final name and its sources in order)
 in several calls. At the end it returns `model.Written`s (bytes, md5, reads, bases, statistics, one
 `model.Piece` per source). `verify.verify` reads a written file back. `qc.qc_groups` turns
-statistics into the numbers of `qc.json`.
+statistics into the numbers of `qc.json`, with `joint_figures` for two values of a read together.
 
 The modules, lowest first. Only `sources` and `durable` open files, through `host.files`.
 

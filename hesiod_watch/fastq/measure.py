@@ -31,7 +31,14 @@ from hesiod_watch.fastq.headers import (
 )
 from hesiod_watch.fastq.records import RecordUnit
 from hesiod_watch.fastq.start_times import StartTimes, microseconds
-from hesiod_watch.fastq.statistics import ReadStatistics
+from hesiod_watch.fastq.statistics import (
+    LENGTH_CLASSES,
+    LENGTH_EDGES,
+    PERIOD_SECONDS,
+    QUALITY_CLASSES,
+    YIELD_SECONDS,
+    ReadStatistics,
+)
 
 SKIPPED = 60
 """Bases at the start that dorado omits from the mean Q of longer reads."""
@@ -42,6 +49,7 @@ FOLD_READS = 1 << 16
 _PER_Q = 1_000_000  # Q values are integers, in millionths
 _ABSENT = -1
 _GATHER = 1 << 15  # pairs looked up per call: indices, table and result stay in the cache
+_CLASS_STARTS: Final = np.array(LENGTH_EDGES[:-1])  # the last class has no end
 _BASES = frozenset(b"ACGTUNRYKMSWBDHVacgtunrykmswbdhv.-*")
 
 
@@ -218,6 +226,10 @@ class ReadMeasurer:
         timed = bins != _ABSENT
         _add(statistics.yield_reads, bins[timed])
         _add(statistics.yield_bases, bins[timed], lengths[timed])
+        classes = np.searchsorted(_CLASS_STARTS, lengths, "right") - 1
+        periods = bins // (PERIOD_SECONDS // YIELD_SECONDS)
+        both = periods * LENGTH_CLASSES + classes
+        _add(statistics.period_bases, both[timed], lengths[timed])
         tagged = scores != _ABSENT
         for kind, values, chosen in (
             ("tagged.whole", whole, tagged),
@@ -231,6 +243,10 @@ class ReadMeasurer:
             _add(distribution.reads, values // (_PER_Q // 1000))
             _add(distribution.bases, values // (_PER_Q // 2), lengths[chosen])
             distribution.total += int(values.sum())
+            if (joint := statistics.joint.get(kind)) and len(values):
+                _add(joint.by_length, classes[chosen] * QUALITY_CLASSES + values // _PER_Q)
+                known = timed[chosen]
+                _add(joint.by_period, periods[chosen][known], values[known])
 
 
 def _join(unit: RecordUnit, line: int) -> bytes:

@@ -4,6 +4,9 @@ An output of 20,000 reads has 60,000 different values (lengths, and mean Q to th
 dictionaries, those of 192 outputs would fill 800 MB and take seconds to read. As lightly compressed
 sorted arrays of the smallest fitting type, they need a few per cent of that. New values are added
 without building dictionaries.
+
+Statistics that an earlier version packed have no joint counts. They are read as they are: the joint
+counts are then of fewer reads than the others, and `joint_figures` leaves out what needs them.
 """
 
 from __future__ import annotations
@@ -20,8 +23,10 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from hesiod_watch.fastq.statistics import (
+    HEADLINE_KINDS,
     KINDS,
     BamCounts,
+    JointQuality,
     LengthDistribution,
     ReadStatistics,
 )
@@ -29,9 +34,12 @@ from hesiod_watch.fastq.statistics import (
 _Table = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Sorted distinct values, and the count of each."""
 
+_NO_TABLE = (0, "<u1", "<u1")
 _HEAD = struct.Struct("<I")
 _SUMS = ("reads", "bases", "acgt", "gc", "bases_q20", "bases_q30")
 _COUNTERS = ("lengths", "channels", "yield_reads", "yield_bases")
+_TABLES = len(_COUNTERS) + 2 * len(KINDS)  # tables of every version; joint ones follow
+_JOINT_TABLES = 1 + 2 * len(HEADLINE_KINDS)
 
 
 def pack(statistics: ReadStatistics) -> bytes:
@@ -54,9 +62,12 @@ def unpack(packed: bytes) -> ReadStatistics:
         setattr(statistics, name, facts[name])
     for name, counter in zip(_COUNTERS, counters[: len(_COUNTERS)], strict=True):
         setattr(statistics, name, counter)
-    pairs = iter(counters[len(_COUNTERS) :])
+    rest = iter(counters[len(_COUNTERS) :])
     for kind, total in zip(KINDS, facts["totals"], strict=True):
-        statistics.qualities[kind] = LengthDistribution(next(pairs), next(pairs), total)
+        statistics.qualities[kind] = LengthDistribution(next(rest), next(rest), total)
+    statistics.period_bases = next(rest)
+    for kind in HEADLINE_KINDS:
+        statistics.joint[kind] = JointQuality(next(rest), next(rest))
     statistics.bam = _bam_of(facts)
     return statistics
 
@@ -89,6 +100,9 @@ def _counters(statistics: ReadStatistics) -> list[Counter[int]]:
     found: list[Counter[int]] = [getattr(statistics, name) for name in _COUNTERS]
     for kind in KINDS:
         found += (statistics.qualities[kind].reads, statistics.qualities[kind].bases)
+    found.append(statistics.period_bases)
+    for kind in HEADLINE_KINDS:
+        found += (statistics.joint[kind].by_period, statistics.joint[kind].by_length)
     return found
 
 
@@ -142,7 +156,9 @@ def _encode(facts: dict[str, Any], tables: Iterable[_Table]) -> bytes:
         small = _smallest(counts)
         types.append((len(values), steps.dtype.str, small.dtype.str))
         columns += (steps.tobytes(), small.tobytes())
-    head = json.dumps(facts | {"tables": types}, sort_keys=True, separators=(",", ":")).encode()
+    # Earlier versions read "tables" only, and disregard the columns after these.
+    listed = facts | {"tables": types[:_TABLES], "joint": types[_TABLES:]}
+    head = json.dumps(listed, sort_keys=True, separators=(",", ":")).encode()
     return _HEAD.pack(len(head)) + head + isal_zlib.compress(b"".join(columns), 1)
 
 
@@ -159,7 +175,7 @@ def _decode(packed: bytes) -> tuple[dict[str, Any], Sequence[_Table]]:
     columns = isal_zlib.decompress(packed[_HEAD.size + length :])
     tables: list[_Table] = []
     at = 0
-    for size, *types in facts["tables"]:
+    for size, *types in (*facts["tables"], *facts.get("joint", [_NO_TABLE] * _JOINT_TABLES)):
         steps, counts = (
             np.frombuffer(columns, name, size, at + skip) for name, skip in _places(size, types)
         )

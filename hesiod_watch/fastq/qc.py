@@ -24,12 +24,15 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from hesiod_watch.core.naming import DUPLEX_PARTS, PARTS
+from hesiod_watch.core.times import iso
+from hesiod_watch.fastq.joint_figures import joint_figures
 from hesiod_watch.fastq.statistics import (
+    LENGTH_EDGES,
     YIELD_SECONDS,
     BamCounts,
     LengthDistribution,
@@ -51,8 +54,6 @@ DORADO_SINCE = datetime(2023, 1, 1, tzinfo=UTC)
 
 YIELD_DAYS_LIMIT = 60
 """Days; runs take days, so a longer yield comes from a wrong clock and is left out."""
-
-_LENGTH_EDGES: Final = sorted({round(10 ** (step / 20)) for step in range(181)})  # to 10^9 bases
 
 
 def qc_groups(written: Iterable[tuple[str | None, str, ReadStatistics]]) -> dict[str, Any]:
@@ -82,21 +83,29 @@ def qc_groups(written: Iterable[tuple[str | None, str, ReadStatistics]]) -> dict
     total = _of_parts(counted, by_part)
     bare_rule = "skip60" if dorado_era(total) else "whole"
 
-    def groups(whole: ReadStatistics, parts: Mapping[str, ReadStatistics]) -> dict[str, Any]:
-        found: dict[str, Any] = {"total": group(whole, bare_rule)}
+    def groups(
+        whole: ReadStatistics,
+        parts: Mapping[str, ReadStatistics],
+        numbers: Callable[[ReadStatistics, str], dict[str, Any]],
+    ) -> dict[str, Any]:
+        found: dict[str, Any] = {"total": numbers(whole, bare_rule)}
         for part in PARTS:
-            found[part] = group(parts[part], bare_rule) if part in parts else None
+            found[part] = numbers(parts[part], bare_rule) if part in parts else None
         for part in DUPLEX_PARTS:
             if part in parts:
-                found[part] = group(parts[part], bare_rule)
+                found[part] = numbers(parts[part], bare_rule)
         return found
 
     barcodes = [
-        {"barcode": name, **groups(_of_parts(counted, parts), parts)}
+        {"barcode": name, **groups(_of_parts(counted, parts), parts, group)}
         for name, parts in by_barcode.items()
     ]
     barcodes.sort(key=lambda entry: (-entry["total"]["bases"], entry["barcode"] or ""))
-    return {"mean_q": _mean_q(total, bare_rule), **groups(total, by_part), "barcodes": barcodes}
+    return {
+        "mean_q": _mean_q(total, bare_rule),
+        **groups(total, by_part, cell_group),
+        "barcodes": barcodes,
+    }
 
 
 def dorado_era(statistics: ReadStatistics) -> bool:
@@ -105,6 +114,13 @@ def dorado_era(statistics: ReadStatistics) -> bool:
         return any("@" in model for model in statistics.models)
     start = statistics.first_start
     return start is not None and start >= DORADO_SINCE.timestamp() * 1_000_000
+
+
+def cell_group(statistics: ReadStatistics, bare_rule: str) -> dict[str, Any]:
+    """One GROUP of the whole cell: it has figures over time, too."""
+    numbers = group(statistics, bare_rule)
+    usable = numbers["yield"]["start"] is not None
+    return numbers | joint_figures(statistics, bare_rule, times_usable=usable)
 
 
 def group(statistics: ReadStatistics, bare_rule: str) -> dict[str, Any]:
@@ -257,11 +273,12 @@ def _median(counts: Counter[int]) -> float | None:
 
 def _length_histogram(lengths: Counter[int]) -> dict[str, list[int]]:
     """Reads and bases by length, in bins that grow by an eighth, over the lengths that occur."""
-    edges = [0, *_LENGTH_EDGES] if 0 in lengths else _LENGTH_EDGES
     if not lengths:
         return {"edges": [], "reads": [], "bases": []}
-    first, last = (bisect_right(edges, extreme) - 1 for extreme in (min(lengths), max(lengths)))
-    edges = edges[first : last + 2]
+    first, last = (
+        bisect_right(LENGTH_EDGES, extreme) - 1 for extreme in (min(lengths), max(lengths))
+    )
+    edges = list(LENGTH_EDGES[first : last + 2])
     reads, bases = [0] * (len(edges) - 1), [0] * (len(edges) - 1)
     for length, count in lengths.items():
         number = bisect_right(edges, length) - 1
@@ -288,13 +305,8 @@ def _yield(statistics: ReadStatistics) -> dict[str, Any]:
     bins = statistics.yield_reads
     numbers = range(min(bins, default=0), max(bins, default=-1) + 1)
     usable = 0 < len(numbers) <= YIELD_DAYS_LIMIT * 86400 // YIELD_SECONDS
-    start = (
-        datetime.fromtimestamp(numbers[0] * YIELD_SECONDS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        if usable
-        else None
-    )
     return {
-        "start": start,
+        "start": iso(datetime.fromtimestamp(numbers[0] * YIELD_SECONDS, UTC)) if usable else None,
         "bin_seconds": YIELD_SECONDS,
         "reads": [bins[number] for number in numbers] if usable else [],
         "bases": [statistics.yield_bases[number] for number in numbers] if usable else [],

@@ -2,12 +2,16 @@
 
 Only counts and integer sums are kept (a mean Q is summed in millionths). So merging is exact, and
 two ways of dividing the same reads give equal statistics. The size grows with the number of
-different lengths, not with the number of reads.
+different lengths, and with the duration of the run, not with the number of reads.
 
 The mean Q of a read is -10·log10(mean(10^(-q/10))) over its qualities. It is computed over all of
 them ("whole"), and without the first 60 if there are more ("skip60", dorado's rule). "qs" is the
 basecaller's own value, from the header. All are kept here, separately for reads with and without
 `qs`; `qc` decides which of them a report shows.
+
+Two values of a read together (length and time, length and mean Q) are counted in coarse classes,
+because the exact ones would be as many as the reads: periods of half an hour, 20 length classes to
+a power of ten, and whole Q. So an output of a run of three days has about 10,000 counts for them.
 """
 
 from __future__ import annotations
@@ -15,15 +19,34 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 YIELD_SECONDS = 600
 """Width of a yield bin in seconds; bins are counted from 1970, so that they can be merged."""
+
+PERIOD_SECONDS = 3 * YIELD_SECONDS
+"""Width of a period in seconds; the lengths and qualities of reads are known for each period.
+
+A shorter one has too few reads for an N50, and a longer one is coarse for a run of a few hours.
+"""
+
+LENGTH_EDGES: Final = (0, *sorted({round(10 ** (step / 20)) for step in range(181)}))
+"""Lower edges of the length classes, 20 to a power of ten up to 10^9 bases; empty reads first."""
+
+LENGTH_CLASSES = 256
+"""More than there are length classes: the place of a period in a number for period and class."""
+
+QUALITY_CLASSES = 128
+"""More than the highest Q: the place of a length class in a number for class and whole Q."""
 
 MODELS_LIMIT = 50
 """Most model names kept. A cell has one or two; many more are garbage in the headers."""
 
 KINDS = ("tagged.whole", "tagged.skip60", "tagged.qs", "bare.whole", "bare.skip60")
 """Kinds of mean Q: of reads with `qs` in the header (tagged) and without (bare)."""
+
+HEADLINE_KINDS = ("tagged.qs", "bare.whole", "bare.skip60")
+"""Kinds of mean Q that a report can show."""
 
 
 @dataclass(slots=True)
@@ -38,6 +61,18 @@ class LengthDistribution:
         self.reads.update(other.reads)
         self.bases.update(other.bases)
         self.total += other.total
+
+
+@dataclass(slots=True)
+class JointQuality:
+    """One kind of mean Q together with another value of the same read."""
+
+    by_period: Counter[int] = field(default_factory=Counter)  # sum of Q over reads, in millionths
+    by_length: Counter[int] = field(default_factory=Counter)  # reads by length class and whole Q
+
+    def merge(self, other: JointQuality) -> None:
+        self.by_period.update(other.by_period)
+        self.by_length.update(other.by_length)
 
 
 @dataclass(slots=True)
@@ -81,6 +116,11 @@ class ReadStatistics:
     channels: Counter[int] = field(default_factory=Counter)
     yield_reads: Counter[int] = field(default_factory=Counter)  # by start time // YIELD_SECONDS
     yield_bases: Counter[int] = field(default_factory=Counter)
+    period_bases: Counter[int] = field(default_factory=Counter)  # by period and length class
+    # Without the reads that an earlier version of this program measured.
+    joint: dict[str, JointQuality] = field(
+        default_factory=lambda: {kind: JointQuality() for kind in HEADLINE_KINDS}
+    )
     first_start: int | None = None  # earliest start of a read, microseconds since 1970
     models: set[str] = field(default_factory=set)
     bam: BamCounts = field(default_factory=BamCounts)
@@ -104,6 +144,9 @@ class ReadStatistics:
         self.channels.update(other.channels)
         self.yield_reads.update(other.yield_reads)
         self.yield_bases.update(other.yield_bases)
+        self.period_bases.update(other.period_bases)
+        for kind, joint in self.joint.items():
+            joint.merge(other.joint[kind])
         self.saw_start(other.first_start)
         self.saw_models(other.models)
         self.bam.merge(other.bam)
