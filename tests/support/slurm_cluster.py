@@ -170,6 +170,9 @@ class SlurmCluster:
         """Suspend a daemon; connections are accepted and get no answer."""
         self._daemons[name].send_signal(signal.SIGSTOP)
 
+    def pid(self, name: str) -> int:
+        return self._daemons[name].pid
+
     def thaw(self, name: str) -> None:
         """Continue a suspended daemon."""
         self._daemons[name].send_signal(signal.SIGCONT)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -31,7 +33,7 @@ class SlurmSite(Site):
         self.environ = {
             **self.environ,
             "SLURM_CONF": str(slurm.conf),
-            "PATH": slurm.environ["PATH"],
+            "PATH": f"{root / 'bin'}:{slurm.environ['PATH']}",
         }
         self.set_up()
 
@@ -58,6 +60,19 @@ class SlurmSite(Site):
         )
         cell.write()
         return cell
+
+    def lose_next_answer(self) -> None:
+        """Suspend the controller as soon as sbatch is called: the submission gets no answer."""
+        sbatch = shutil.which("sbatch", path=self.slurm.environ["PATH"])
+        assert sbatch
+        armed, program = self.root / "armed", self.root / "bin" / "sbatch"
+        armed.touch()
+        program.parent.mkdir()
+        program.write_text(
+            f"#!/bin/sh\nrm {shlex.quote(str(armed))} 2>/dev/null &&"
+            f' kill -STOP {self.slurm.pid("slurmctld")}\nexec {sbatch} "$@"\n'
+        )
+        program.chmod(0o755)
 
     @contextmanager
     def full_output(self) -> Iterator[None]:
