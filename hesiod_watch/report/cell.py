@@ -27,7 +27,13 @@ from hesiod_watch.report.plots import (
     quality_chart,
 )
 from hesiod_watch.report.read_groups import ReadGroup, passed_share
-from hesiod_watch.report.time_charts import pore_chart, yield_chart
+from hesiod_watch.report.svg import Chart
+from hesiod_watch.report.time_charts import (
+    n50_over_time_chart,
+    pore_chart,
+    quality_over_time_chart,
+    yield_chart,
+)
 from hesiod_watch.report.tolerant import fraction
 
 BARS_UP_TO = 12
@@ -39,6 +45,16 @@ RUN_PAGE = "../../report.html"
 ROWS_SHOWN = 24
 FILES_SHOWN = 8
 NOTES_SHOWN = 5
+
+
+SHAPE_CHARTS: tuple[Callable[[QcDocument], Chart | None], ...] = (length_chart, quality_chart)
+TIME_CHARTS: tuple[Callable[[QcDocument], Chart | None], ...] = (
+    yield_chart,
+    quality_over_time_chart,
+    n50_over_time_chart,
+    pore_chart,
+    channel_chart,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +133,8 @@ def render_cell(qc: Mapping[str, Any]) -> str:
         notes_shown=NOTES_SHOWN,
         bars=not charted,
         barcode_chart=barcode_chart(_charted(cell, used)) if charted else None,
-        shape_charts=[chart for chart in (length_chart(cell), quality_chart(cell)) if chart],
-        time_charts=[
-            chart for chart in (yield_chart(cell), pore_chart(cell), channel_chart(cell)) if chart
-        ],
+        shape_charts=[chart for draw in SHAPE_CHARTS if (chart := draw(cell))],
+        time_charts=[chart for draw in TIME_CHARTS if (chart := draw(cell))],
         facts=facts(cell),
         columns=detail_columns(cell),
         details=DETAILS,

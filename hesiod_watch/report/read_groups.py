@@ -10,7 +10,15 @@ from typing import Any
 
 from hesiod_watch.core.naming import PARTS
 from hesiod_watch.report.formatting import parse_moment
-from hesiod_watch.report.tolerant import fraction, mapping, number, numbers, strings, text
+from hesiod_watch.report.tolerant import (
+    fraction,
+    known_numbers,
+    mapping,
+    number,
+    numbers,
+    strings,
+    text,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +91,19 @@ class ReadGroup:
         )
 
     @cached_property
+    def over_time(self) -> FiguresOverTime | None:
+        """Mean Q and N50 per period; None if they are not known."""
+        found = mapping(self.raw.get("over_time"))
+        start, seconds = parse_moment(text(found.get("start"))), number(found.get("bin_seconds"))
+        reads = tuple(numbers(found.get("reads")))
+        values = {key: tuple(known_numbers(found.get(key))) for key in ("mean_q", "n50")}
+        if start is None or not seconds or seconds <= 0 or not reads:
+            return None
+        if any(len(each) != len(reads) for each in values.values()):
+            return None
+        return FiguresOverTime(start, seconds, reads, values)
+
+    @cached_property
     def channels(self) -> Mapping[int, float]:
         """Reads per channel, for the channels that have reads."""
         reads = mapping(mapping(self.raw.get("channels")).get("reads"))
@@ -102,6 +123,16 @@ class YieldOverTime:
     start: datetime
     seconds: float
     bases: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FiguresOverTime:
+    """Figures of the reads of each period of `seconds`; the first one begins at `start`."""
+
+    start: datetime
+    seconds: float
+    reads: tuple[float, ...]
+    values: Mapping[str, tuple[float | None, ...]]  # "mean_q" and "n50"; None without reads
 
 
 def parts_of(raw: Mapping[str, Any], parts: Sequence[str] = PARTS) -> Mapping[str, ReadGroup]:

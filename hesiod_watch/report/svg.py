@@ -54,6 +54,37 @@ class Chart:
     legend: tuple[tuple[str, str], ...] = ()  # (class of the swatch, words)
 
 
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """Drawing instructions for a chart between two axes; `chart` draws all of them."""
+
+    key: str
+    title: str
+    subtitle: str
+    summary: str
+    left: Sequence[AxisTick]
+    bottom: Sequence[AxisTick]
+    bottom_name: str
+    marks: Sequence[Markup]  # what is between the axes
+    table: ChartTable
+    legend: tuple[tuple[str, str], ...] = ()
+    notes: Sequence[Markup] = ()  # markers and their words, in front of everything
+
+    def chart(self) -> Chart:
+        picture = canvas(
+            self.key,
+            self.title,
+            self.summary,
+            axis_left(self.left),
+            *self.marks,
+            axis_bottom(self.bottom, self.bottom_name),
+            *self.notes,
+        )
+        return Chart(
+            self.key, self.title, self.subtitle, picture, self.summary, self.table, self.legend
+        )
+
+
 def element(tag: str, *children: Markup | str, **attributes: object) -> Markup:
     """`<tag …>children</tag>` with everything escaped.
 
@@ -237,3 +268,19 @@ def left_ticks(top: float, step: float, unit: str) -> list[AxisTick]:
         )
         for index in range(round(top / step) + 1)
     ]
+
+
+def quality_ticks(low: float, high: float) -> list[AxisTick]:
+    """Ticks of an axis of Q between two whole numbers."""
+    step = max(1.0, nice_step(high - low, 6))
+    first = math.ceil(low / step)
+    return [
+        AxisTick((number * step - low) / (high - low), f"Q{number * step:g}")
+        for number in range(first, math.floor(high / step) + 1)
+    ]
+
+
+def quality_span(low: float, high: float) -> tuple[int, int]:
+    """Whole Q below and above two values, at least five apart, so that noise stays small."""
+    first, last = math.floor(low), math.ceil(high)
+    return (first, last) if last - first >= 5 else (max(0, first - 3), last + 3)

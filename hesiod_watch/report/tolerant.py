@@ -23,6 +23,11 @@ def numbers(value: object) -> list[float]:
     return [number(item) or 0 for item in value] if isinstance(value, list | tuple) else []
 
 
+def known_numbers(value: object) -> list[float | None]:
+    """As `numbers`, but None where there is no number."""
+    return [number(item) for item in value] if isinstance(value, list | tuple) else []
+
+
 def text(value: object) -> str:
     """A string or a number as text, else ""."""
     return value if isinstance(value, str) else str(value) if number(value) is not None else ""

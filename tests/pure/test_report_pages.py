@@ -484,16 +484,25 @@ def test_files_are_listed() -> None:
     assert "../../report.html" in page.values("href")
 
 
+def test_figures_of_an_earlier_version() -> None:
+    """The page says why charts are missing if an earlier version measured some of the reads."""
+    words = "an earlier version of this program measured some of the reads"
+    assert words not in render_cell(qc_document())
+    unknown = group(1000) | {"over_time": None, "length_quality": None}
+    assert words in render_cell(qc_document(total=unknown))
+    assert words not in render_cell(without_fastq())
+
+
 def test_charts_have_tables() -> None:
     """Each chart is an image with title and description, and a table has its numbers."""
     html = render_cell(qc_document())
     page = Page(html)
-    assert page.tags["figure"] == 5
-    assert html.count('role="img" aria-labelledby') == 5
-    assert html.count("<caption>") == 5
+    assert page.tags["figure"] == 7
+    assert html.count('role="img" aria-labelledby') == 7
+    assert html.count("<caption>") == 7
     assert all(
         page.ids.count(f"{key}-{part}") == 1
-        for key in ("length", "quality", "yield", "pores", "channels")
+        for key in ("length", "quality", "yield", "quality-time", "n50-time", "pores", "channels")
         for part in ("title", "desc")
     )
 

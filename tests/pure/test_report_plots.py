@@ -9,13 +9,28 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qc_documents import STARTED, group, not_barcoded, one_read, qc_document
+from qc_documents import STARTED, cell_group, group, not_barcoded, one_read, qc_document
 
 from hesiod_watch.report.document import QcDocument
 from hesiod_watch.report.flowcell import LAYOUTS, FlowCellLayout, channel_chart, layout_for
+from hesiod_watch.report.formatting import UNKNOWN
 from hesiod_watch.report.plots import length_chart, quality_chart
 from hesiod_watch.report.svg import Chart, element, nice_step, nice_top
-from hesiod_watch.report.time_charts import pore_chart, yield_chart
+from hesiod_watch.report.time_charts import (
+    n50_over_time_chart,
+    pore_chart,
+    quality_over_time_chart,
+    yield_chart,
+)
+
+CHARTS = (
+    length_chart,
+    quality_chart,
+    yield_chart,
+    pore_chart,
+    quality_over_time_chart,
+    n50_over_time_chart,
+)
 
 
 def numbers(pattern: str, chart: Chart) -> list[float]:
@@ -64,8 +79,11 @@ def test_elements_are_escaped() -> None:
 def test_columns_stay_inside(document: dict[str, Any]) -> None:
     """Every column of a chart is within the axes."""
     cell = QcDocument(document)
-    for chart in (length_chart(cell), quality_chart(cell), yield_chart(cell), pore_chart(cell)):
-        assert chart is not None
+    wanted = {"length", "quality", "yield", "pores"}
+    wanted |= {"quality-time", "n50-time"} if cell.total.over_time else set()
+    charts = {chart.key: chart for draw in CHARTS if (chart := draw(cell))}
+    assert set(charts) == wanted
+    for chart in charts.values():
         rects = re.findall(
             r'<rect x="([^"%]+)%" width="([^"%]+)%" y="([^"%]+)%" height="([^"%]+)%"', chart.picture
         )
@@ -126,6 +144,86 @@ def test_pores_over_time() -> None:
         " last, after 5.0 h."
     )
     assert chart.picture.count("pores available</title>") == 3
+
+
+def over_time(*periods: tuple[int, float | None, int | None], start: str = "") -> dict[str, Any]:
+    """The key "over_time" with (reads, mean Q, N50) of each half hour."""
+    return {
+        "over_time": {
+            "start": start or STARTED.replace(minute=0, second=0, microsecond=0).isoformat(),
+            "bin_seconds": 1800,
+            "reads": [reads for reads, _, _ in periods],
+            "mean_q": [quality for _, quality, _ in periods],
+            "n50": [length for _, _, length in periods],
+        }
+    }
+
+
+def test_quality_and_n50_over_time() -> None:
+    """Both charts have a row for each half hour, and a sentence about the course of the run.
+
+    Hours count from the first read; a period without reads has no value and no point; one with too
+    few reads to compare has a value in the table and no point.
+    """
+    total = group(5000) | over_time(
+        (900, 20.0, 5000), (0, None, None), (2, 3.0, 90), (1000, 18.25, 4000)
+    )
+    passed = group(4000) | over_time(
+        (800, 21.0, 6000), (0, None, None), (1, 4.0, 80), (900, 19.0, 4500)
+    )
+    cell = QcDocument(qc_document(total=total, **{"pass": passed}))
+    quality, length = quality_over_time_chart(cell), n50_over_time_chart(cell)
+    assert quality is not None
+    assert length is not None
+    assert quality.table.header == ("Time", "All reads, mean Q", "Passed, mean Q")
+    assert quality.table.rows == (
+        ("18 min", "20.0", "21.0"),
+        ("48 min", UNKNOWN, UNKNOWN),
+        ("78 min", "3.0", "4.0"),
+        ("108 min", "18.2", "19.0"),
+    )
+    assert length.table.rows[0] == ("18 min", "5,000", "6,000")
+    assert quality.summary == (
+        "The mean Q of passed reads was 21.0 at the beginning and 19.0 at the end; the lowest was"
+        " 19.0 (after 93 min), the highest 21.0 (after 9 min)."
+    )
+    assert "N50 of passed reads was 6.00 kb at the beginning and 4.50 kb at the end" in (
+        length.summary
+    )
+    for chart in (quality, length):
+        assert chart.picture.count("L") - chart.picture.count("Length") == 2  # one for each curve
+        assert "After 48 min: no reads" in chart.picture
+        assert chart.legend == (("curve-pass", "passed"), ("curve-all", "all reads"))
+
+
+@pytest.mark.parametrize("draw", [quality_over_time_chart, n50_over_time_chart])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"over_time": None},
+        {"over_time": "nonsense"},
+        over_time((900, 20.0, 5000)),
+        over_time((900, None, None), (900, None, None)),
+        over_time((0, 20.0, 5000), (900, 20.0, 5000), start="yesterday"),
+        {"over_time": over_time((9, 2.0, 5))["over_time"] | {"n50": [1, 2]}},
+        {"over_time": over_time((9, 2.0, 5), (9, 2.0, 5))["over_time"] | {"bin_seconds": 0}},
+    ],
+    ids=["absent", "null", "text", "one", "no values", "no start", "uneven", "no width"],
+)
+def test_no_chart_of_unknown_figures(draw: Any, changes: dict[str, Any]) -> None:
+    """Figures of an earlier version, of one period, or of nonsense make no chart."""
+    assert draw(QcDocument(qc_document(total=group(900) | changes))) is None
+
+
+def test_long_runs_have_few_zones_and_rows() -> None:
+    """A chart over months has as many tooltips and rows as one over days."""
+    months = over_time(*[(900, 20.0 + number % 3, 5000) for number in range(2880)])
+    chart = n50_over_time_chart(QcDocument(qc_document(total=cell_group(900) | months)))
+    assert chart is not None
+    assert len(chart.table.rows) < 30
+    assert chart.picture.count('class="hit"') < 80
+    assert chart.table.rows[-1][0] == "1440 h"
 
 
 @pytest.mark.parametrize(

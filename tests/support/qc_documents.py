@@ -180,6 +180,44 @@ def yields(reads: int, bases: int) -> Json:
     }
 
 
+PERIOD_SECONDS = 1800
+
+
+def cell_group(reads: int, **how: Any) -> Json:
+    """A GROUP of a whole cell, with figures over time; quality and N50 fall during the run."""
+    found = group(reads, **how)
+    quality, width = found["mean_q"], PERIOD_SECONDS // BIN_SECONDS
+    counts = found["yield"]["reads"]
+    counts = [sum(counts[at : at + width]) for at in range(0, len(counts), width)]
+    last = len(counts) - 1
+    return found | {
+        "over_time": {
+            "start": STARTED.replace(minute=0, second=0, microsecond=0).isoformat(),
+            "bin_seconds": PERIOD_SECONDS,
+            "reads": counts,
+            "mean_q": [
+                round(quality + 0.6 - 2.2 * (at / last) ** 2 + 0.5 * noise("q", at), 3)
+                for at in range(len(counts))
+            ],
+            "n50": [
+                round(found["n50"] * (1.1 - 0.25 * at / last + 0.06 * noise("n50", at)))
+                for at in range(len(counts))
+            ],
+        },
+        "length_quality": length_quality(found),
+    }
+
+
+def length_quality(found: Json) -> Json:
+    """Reads by length and whole Q: short reads are poorer."""
+    histogram, rows = found["length_histogram"], []
+    for low, reads in zip(histogram["edges"], histogram["reads"], strict=False):
+        mean = found["mean_q"] - 3 * math.exp(-low / 1500)
+        shares = [below(q + 1, mean, 2.6) - below(q, mean, 2.6) for q in range(3, 32)]
+        rows.append([round(reads * share) for share in shares])
+    return {"edges": histogram["edges"], "start": 3, "width": 1, "reads": rows}
+
+
 def activity(reads: int, channels: int) -> Json:
     found = {}
     for channel in range(1, channels + 1):
@@ -308,9 +346,9 @@ def qc_document(**changes: Any) -> Json:
             "meaning": "arithmetic mean over reads of each read's mean error, "
             "without its first 60 bases (dorado's)",
         },
-        "total": group(6_010_000, length=5400, quality=17.6, name="cell"),
-        "pass": group(5_420_000, length=5900, quality=18.7, name="cell"),
-        "fail": group(590_000, length=2300, quality=7.6, spread=1.0, name="cell"),
+        "total": cell_group(6_010_000, length=5400, quality=17.6, name="cell"),
+        "pass": cell_group(5_420_000, length=5900, quality=18.7, name="cell"),
+        "fail": cell_group(590_000, length=2300, quality=7.6, spread=1.0, name="cell"),
         "skip": None,
         "barcodes": few_barcodes(),
         "outputs": [],

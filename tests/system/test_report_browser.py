@@ -277,6 +277,8 @@ def test_charts_by_name(opened: Any) -> None:
         "Read length",
         "Mean quality",
         "Yield over time",
+        "Quality over time",
+        "N50 over time",
         "Pores over time",
         "Channel activity",
     ):
