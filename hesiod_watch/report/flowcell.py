@@ -13,9 +13,8 @@ from statistics import median
 from markupsafe import Markup
 
 from hesiod_watch.report.document import QcDocument
+from hesiod_watch.report.shades import SHADES, ShadeScale
 from hesiod_watch.report.svg import Chart, ChartTable, canvas, element
-
-SHADES = 5
 
 _FLONGLE_ROWS = (12, 12, 13, 13, 13, 13, 13, 13, 12, 12)
 
@@ -84,19 +83,15 @@ def channel_chart(cell: QcDocument) -> Chart | None:
     if layout is None:
         return None
     counts = sorted(reads.values())
-    # The shades are equal steps up to the 98th percentile: one stuck pore must not make all other
-    # channels pale.
-    step = max(1, -(-int(counts[int(0.98 * (len(counts) - 1))]) // SHADES))
-    shades = {
-        channel: min(SHADES, 1 + (int(count) - 1) // step) for channel, count in reads.items()
-    }
+    scale = ShadeScale.of(counts)
+    shades = {channel: scale.shade(count) for channel, count in reads.items()}
     busiest = max(reads, key=lambda channel: reads[channel])
     summary = (
         f"{len(reads):,} of {layout.channels:,} channels gave reads:"
         f" {median(counts):,.0f} in the median,"
         f" {reads[busiest]:,.0f} from the busiest, channel {busiest}."
     )
-    names = [_shade_name(shade, step) for shade in range(SHADES + 1)]
+    names = [scale.name(shade) for shade in range(SHADES + 1)]
     members = [
         sum(1 for channel in range(1, layout.channels + 1) if shades.get(channel, 0) == shade)
         for shade in range(SHADES + 1)
@@ -117,15 +112,6 @@ def channel_chart(cell: QcDocument) -> Chart | None:
     legend = tuple((f"shade-{shade}", label) for shade, label in enumerate(names))
     subtitle = f"reads from each channel, where it is on the {layout.kind} flow cell"
     return Chart("channels", title, subtitle, picture, summary, table, legend)
-
-
-def _shade_name(shade: int, step: int) -> str:
-    if shade == 0:
-        return "none"
-    low, high = (shade - 1) * step + 1, shade * step
-    if shade == SHADES:
-        return f"{low:,} or more"
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _squares(layout: FlowCellLayout, shades: Mapping[int, int]) -> list[Markup]:

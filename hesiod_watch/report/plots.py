@@ -1,7 +1,7 @@
 """Charts of a cell's page in columns: read lengths, qualities, barcodes. Pure.
 
-Passed reads are plain, failed reads hatched, skipped reads outlined: the difference is visible
-without colour. A chart is None if there is nothing to draw; the page then gives the reason.
+All have one builder (`columns`). A chart is None if there is nothing to draw; the page then gives
+the reason.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from hesiod_watch.core.naming import PARTS, natural_key
 from hesiod_watch.core.sample_sheet import UNPLACED
 from hesiod_watch.core.text import number_of
+from hesiod_watch.report.columns import WORDS, Column, ColumnChart
 from hesiod_watch.report.document import BarcodeReads, QcDocument
 from hesiod_watch.report.formatting import bases_text, reads_text, share_text, visible
 from hesiod_watch.report.read_groups import HistogramBin, ReadGroup
@@ -20,18 +21,13 @@ from hesiod_watch.report.svg import (
     AxisTick,
     Chart,
     ChartTable,
-    axis_bottom,
-    axis_left,
-    canvas,
-    column,
-    left_ticks,
+    decade_ticks,
+    log_place,
     marker,
     nice_step,
-    nice_top,
+    quality_span,
 )
 from hesiod_watch.report.tolerant import fraction
-
-WORDS = {"pass": "passed", "fail": "failed", "skip": "skipped", "all": "all reads"}
 
 
 def shown_parts(parts: Mapping[str, ReadGroup], total: ReadGroup) -> dict[str, ReadGroup]:
@@ -51,22 +47,7 @@ def length_chart(cell: QcDocument) -> Chart | None:
     if not stacks:
         return None
     low, high = _log_span(stacks)
-    span = math.log10(high / low)
-
-    def place(length: float) -> float:
-        return math.log10(length / low) / span
-
-    top, step = nice_top(max(sum(parts.values()) for parts in stacks.values()))
-    columns = [
-        column(
-            place(start),
-            place(stop) - place(start),
-            f"{_lengths(start, stop)}: {_spoken(amounts, bases_text)}",
-            ((part, amount / top) for part, amount in amounts.items()),
-        )
-        for (start, stop), amounts in stacks.items()
-        if low <= start and stop <= high
-    ]
+    place = log_place(low, high)
     n50, longest = cell.passed.value("n50"), cell.passed.value("longest")
     which = "passed " if cell.split else ""
     summary = " ".join(
@@ -79,31 +60,28 @@ def length_chart(cell: QcDocument) -> Chart | None:
         )
         if sentence
     )
-    title = "Read length"
-    picture = canvas(
-        "length",
-        title,
-        summary,
-        axis_left(left_ticks(top, step, "b")),
-        *columns,
-        axis_bottom(
-            [
-                AxisTick(place(10.0**power), _decade(power))
-                for power in range(10)
-                if low <= 10.0**power <= high
-            ],
-            "read length, logarithmic",
+    return ColumnChart(
+        key="length",
+        title="Read length",
+        subtitle="bases in reads of each length",
+        summary=summary,
+        columns=[
+            Column(place(start), place(stop) - place(start), _lengths(start, stop), amounts)
+            for (start, stop), amounts in stacks.items()
+            if low <= start and stop <= high
+        ],
+        unit="b",
+        words=bases_text,
+        bottom=decade_ticks(low, high),
+        bottom_name="read length, logarithmic",
+        table=ChartTable(
+            "Bases and reads by read length",
+            ("Read length (bases)", *_heads(parts, "bases"), "Reads"),
+            _length_rows(stacks, parts, cell.total),
         ),
-        *([marker(place(n50), f"N50 {bases_text(n50)}")] if n50 and low <= n50 <= high else []),
-    )
-    table = ChartTable(
-        "Bases and reads by read length",
-        ("Read length (bases)", *_heads(parts, "bases"), "Reads"),
-        _length_rows(stacks, parts, cell.total),
-    )
-    return Chart(
-        "length", title, "bases in reads of each length", picture, summary, table, legend_of(parts)
-    )
+        legend=legend_of(parts),
+        notes=[marker(place(n50), f"N50 {bases_text(n50)}")] if n50 and low <= n50 <= high else [],
+    ).chart()
 
 
 def quality_chart(cell: QcDocument) -> Chart | None:
@@ -112,23 +90,11 @@ def quality_chart(cell: QcDocument) -> Chart | None:
     stacks = _stacks(parts, lambda group: group.qualities, lambda a_bin: a_bin.reads)
     if not stacks:
         return None
-    low = math.floor(min(stacks)[0])
-    high = math.ceil(max(stacks)[1])
-    low, high = (low, high) if high - low >= 5 else (max(0, low - 3), high + 3)
-    top, step = nice_top(max(sum(parts.values()) for parts in stacks.values()))
+    low, high = quality_span(min(stacks)[0], max(stacks)[1])
 
     def place(quality: float) -> float:
         return (quality - low) / (high - low)
 
-    columns = [
-        column(
-            place(start),
-            place(stop) - place(start),
-            f"Q {start:g} to {stop:g}: {_spoken(amounts, reads_text)} reads",
-            ((part, amount / top) for part, amount in amounts.items()),
-        )
-        for (start, stop), amounts in stacks.items()
-    ]
     mean = cell.passed.value("mean_q")
     good = fraction(cell.passed.value("reads_q15"), cell.passed.reads)
     which = "passed " if cell.split else ""
@@ -142,36 +108,38 @@ def quality_chart(cell: QcDocument) -> Chart | None:
         )
         if sentence
     )
-    title = "Mean quality"
     every = int(max(1, nice_step(high - low, 8)))
-    picture = canvas(
-        "quality",
-        title,
-        summary,
-        axis_left(left_ticks(top, step, "")),
-        *columns,
-        axis_bottom(
-            [
-                AxisTick(place(value), f"{value}")
-                for value in range(low, high + 1)
-                if value % every == 0
-            ],
-            "mean Q of a read",
+    return ColumnChart(
+        key="quality",
+        title="Mean quality",
+        subtitle="reads of each mean Q",
+        summary=summary,
+        columns=[
+            Column(place(start), place(stop) - place(start), f"Q {start:g} to {stop:g}", amounts)
+            for (start, stop), amounts in stacks.items()
+        ],
+        unit="",
+        words=reads_text,
+        noun=" reads",
+        bottom=[
+            AxisTick(place(value), f"{value}")
+            for value in range(low, high + 1)
+            if value % every == 0
+        ],
+        bottom_name="mean Q of a read",
+        table=ChartTable(
+            "Reads by mean Q",
+            ("Mean Q", *_heads(parts, "reads")),
+            tuple(
+                (f"{start:g} to {stop:g}", *(f"{amounts.get(part, 0):,.0f}" for part in parts))
+                for (start, stop), amounts in stacks.items()
+            ),
         ),
-        *(
-            [marker(place(mean), f"mean {mean:.1f}")]
-            if mean is not None and low <= mean <= high
-            else []
-        ),
-    )
-    rows = tuple(
-        (f"{start:g} to {stop:g}", *(f"{amounts.get(part, 0):,.0f}" for part in parts))
-        for (start, stop), amounts in stacks.items()
-    )
-    table = ChartTable("Reads by mean Q", ("Mean Q", *_heads(parts, "reads")), rows)
-    return Chart(
-        "quality", title, "reads of each mean Q", picture, summary, table, legend_of(parts)
-    )
+        legend=legend_of(parts),
+        notes=[marker(place(mean), f"mean {mean:.1f}")]
+        if mean is not None and low <= mean <= high
+        else [],
+    ).chart()
 
 
 def barcode_chart(barcodes: Sequence[BarcodeReads]) -> Chart | None:
@@ -184,50 +152,41 @@ def barcode_chart(barcodes: Sequence[BarcodeReads]) -> Chart | None:
         for barcode in ordered
     ]
     parts = [part for part in (*PARTS, "all") if any(part in stack for stack in stacks)]
-    top, step = nice_top(max(sum(stack.values()) for stack in stacks))
     width = 1 / len(ordered)
     whole = sum(barcode.total.bases for barcode in ordered)
-    columns = [
-        column(
-            index * width + 0.1 * width,
-            0.8 * width,
-            f"{barcode.label}: {_spoken(stack, bases_text)}",
-            ((part, amount / top) for part, amount in stack.items()),
-        )
-        for index, (barcode, stack) in enumerate(zip(ordered, stacks, strict=True))
-    ]
     placed = [barcode for barcode in ordered if barcode.label not in UNPLACED] or ordered
     most = max(placed, key=lambda barcode: barcode.total.bases)
     summary = (
         f"{number_of(len(placed), 'barcode')}; the largest, {visible(most.label)}, has "
         f"{share_text(fraction(most.total.bases, whole) or 0)} of the bases."
     )
-    title = "Bases by barcode"
     labels = _sparse([_short(barcode.label) for barcode in ordered])
-    picture = canvas(
-        "barcodes",
-        title,
-        summary,
-        axis_left(left_ticks(top, step, "b")),
-        *columns,
-        axis_bottom(
-            [AxisTick((index + 0.5) * width, label) for index, label in enumerate(labels) if label],
-            "barcode, by name",
+    return ColumnChart(
+        key="barcodes",
+        title="Bases by barcode",
+        subtitle="in the order of their names"
+        + (", unplaced reads last" if ordered[-1].label in UNPLACED else ""),
+        summary=summary,
+        columns=[
+            Column(index * width + 0.1 * width, 0.8 * width, barcode.label, stack)
+            for index, (barcode, stack) in enumerate(zip(ordered, stacks, strict=True))
+        ],
+        unit="b",
+        words=bases_text,
+        bottom=[
+            AxisTick((index + 0.5) * width, label) for index, label in enumerate(labels) if label
+        ],
+        bottom_name="barcode, by name",
+        table=ChartTable(
+            "Bases by barcode, by name",
+            ("Barcode", *(f"{WORDS[part].capitalize()}, bases" for part in parts)),
+            tuple(
+                (barcode.label, *(f"{stack.get(part, 0):,.0f}" for part in parts))
+                for barcode, stack in zip(ordered, stacks, strict=True)
+            ),
         ),
-    )
-    table = ChartTable(
-        "Bases by barcode, by name",
-        ("Barcode", *(f"{WORDS[part].capitalize()}, bases" for part in parts)),
-        tuple(
-            (barcode.label, *(f"{stack.get(part, 0):,.0f}" for part in parts))
-            for barcode, stack in zip(ordered, stacks, strict=True)
-        ),
-    )
-    legend = tuple((part, WORDS[part]) for part in parts if part != "all")
-    subtitle = "in the order of their names" + (
-        ", unplaced reads last" if ordered[-1].label in UNPLACED else ""
-    )
-    return Chart("barcodes", title, subtitle, picture, summary, table, legend)
+        legend=tuple((part, WORDS[part]) for part in parts if part != "all"),
+    ).chart()
 
 
 def _stacks(
@@ -277,24 +236,12 @@ def _length_rows(
     )
 
 
-def _decade(power: int) -> str:
-    """Axis label of a power of 10: "100 b", "10 kb"."""
-    return f"{10 ** (power % 3)} {('', 'k', 'M', 'G')[power // 3]}b"
-
-
 def _heads(parts: Mapping[str, ReadGroup], unit: str) -> tuple[str, ...]:
     return tuple(f"{WORDS[part].capitalize()}, {unit}" for part in parts)
 
 
 def _lengths(start: float, stop: float) -> str:
     return f"{bases_text(start)} to {bases_text(stop)}"
-
-
-def _spoken(amounts: Mapping[str, float], words: Callable[[float], str]) -> str:
-    """Amounts as text: "12.3 Gb passed, 1.2 Gb failed"."""
-    if list(amounts) == ["all"]:
-        return words(amounts["all"])
-    return ", ".join(f"{words(amount)} {WORDS[part]}" for part, amount in amounts.items())
 
 
 def in_order(barcodes: Sequence[BarcodeReads]) -> list[BarcodeReads]:

@@ -13,7 +13,7 @@ table beside it (`Chart.table`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
@@ -267,6 +267,22 @@ def left_ticks(top: float, step: float, unit: str) -> list[AxisTick]:
             f"{index * step / factor:.4g} {prefix}{unit}".rstrip() if index else "0",
         )
         for index in range(round(top / step) + 1)
+    ]
+
+
+def log_place(low: float, high: float) -> Callable[[float], float]:
+    """Function for the place of a value, 0 to 1, on a logarithmic axis from `low` to `high`."""
+    span = math.log10(high / low)
+    return lambda value: math.log10(value / low) / span
+
+
+def decade_ticks(low: float, high: float) -> list[AxisTick]:
+    """Ticks at the powers of ten of a logarithmic axis of bases: "100 b", "10 kb"."""
+    place = log_place(low, high)
+    return [
+        AxisTick(place(10.0**power), f"{10 ** (power % 3)} {('', 'k', 'M', 'G')[power // 3]}b")
+        for power in range(10)
+        if low <= 10.0**power <= high
     ]
 
 

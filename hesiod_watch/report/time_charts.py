@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+from hesiod_watch.report.columns import WORDS
 from hesiod_watch.report.document import QcDocument
 from hesiod_watch.report.formatting import UNKNOWN, bases_text, quality_text, share_text
-from hesiod_watch.report.plots import WORDS
 from hesiod_watch.report.read_groups import FiguresOverTime, ReadGroup, YieldOverTime
 from hesiod_watch.report.svg import (
     AxisTick,
