@@ -12,7 +12,7 @@ Each step starts only after the step before it:
    two files with the same reads are one file under two names. A cell that the program recorded as
    complete and that is not complete any more fails here. Only a `.synced` made by a person accepts
    such a cell.
-5. Write checksums, QC, report and manifest.
+5. Compress MinKNOW's sequencing summary. Write checksums, QC, report and manifest.
 6. Check that the claim is still ours, and publish all of it by renames. An attempt that is
    overtaken after the check cannot publish (`publication` explains why).
 7. Compare the published files with ours. Then make `{cell}.done`, which an attempt that is
@@ -60,6 +60,11 @@ from hesiod_watch.actions.outputs.sources import (
     find_outputs,
     missing_cell,
     recent_damage_waits,
+)
+from hesiod_watch.actions.outputs.summary_copies import (
+    copy_summaries,
+    is_summary_copy,
+    require_unchanged,
 )
 from hesiod_watch.actions.outputs.unfinished import (
     damaged_names,
@@ -181,6 +186,8 @@ def _process(job: Job) -> CellResults:
             place,
             lambda one: reporter.say(Progress("sorting", total, total, one.reads, one.bases)),
         )
+        reporter.say(Progress("reporting", total, total, ingest.reads, ingest.bases))
+        summaries = copy_summaries(job, place, found)
         # Listed first: data that come during the count are among those that came later.
         directories = directories_text(job.cell_dir)
         contents = contents_if_unchanged(job, outputs)
@@ -188,8 +195,8 @@ def _process(job: Job) -> CellResults:
             raise TemporaryError(
                 f"{job.run_dir.name} {cell}: its files changed while they were being read"
             )
+        require_unchanged(job, summaries)
         counted = contents, _judge(job, contents, equal_sources(written))
-        reporter.say(Progress("reporting", total, total, ingest.reads, ingest.bases))
         written = hand_over(written, ingest.directory, place)
         present = {source.name for output in outputs for source in output.sources}
         removed = removed_sources(cell_output, present)
@@ -199,6 +206,7 @@ def _process(job: Job) -> CellResults:
             counted,
             notes=ingest.notes,
             removed=removed,
+            summaries=summaries,
             place=place,
             directories=directories,
         )
@@ -213,7 +221,7 @@ def _process(job: Job) -> CellResults:
 
 
 def _is_result(job: Job, name: str) -> bool:
-    ours = is_multiqc_file(name) or name in ONT_REPORTS
+    ours = is_multiqc_file(name) or name in ONT_REPORTS or is_summary_copy(name)
     return ours or is_output_file_name(name, job.run_dir.name, job.the_cell)
 
 

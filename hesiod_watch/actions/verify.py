@@ -38,6 +38,7 @@ from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup.compare import find_wrong, sentences
 from hesiod_watch.remote.backup.manifests import (
     RawManifest,
+    copied_raw,
     manifest_md5,
     publish_raw,
     read_begun,
@@ -317,6 +318,7 @@ class _Verification:
         for name, why in now.damaged.items():
             if name not in checksums.differing:
                 self.found.problems.append(f"landing: {display(name)}: {why}")
+        copied = copied_raw(self.cell_output)
         for name in sorted(recorded.files.keys() | now.files.keys()):
             before, file = recorded.files.get(name), now.files.get(name)
             shown = f"landing: {display(name)}"
@@ -329,6 +331,10 @@ class _Verification:
                 if name not in checksums.differing:
                     self.found.problems.append(f"{shown}: {_other(before, file)}")
                 self.bad.add(f"{raw_place(self.run.path.name, self.cell)}/{name}")
+            elif file.md5 != (former := copied.get(name, file.md5)):
+                self.found.problems.append(
+                    f"{shown}: its MD5 is {file.md5}, and was {former} when it was processed"
+                )
 
     def _sources(self, recorded: RawManifest, *, removed: bool) -> None:
         """Compare the sources of the results; raw.json has shown missing files already."""

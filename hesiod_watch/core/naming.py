@@ -273,7 +273,8 @@ def is_output_file_name(name: str, run: str, cell: CellId) -> bool:
 
 def holds_reads(name: str) -> bool:
     """Whether a result file contains reads, or is the index of one that does."""
-    return name.endswith((".gz", BAM_SUFFIX, *(BAM_SUFFIX + index for index in INDEX_SUFFIXES)))
+    indexes = (BAM_SUFFIX + index for index in INDEX_SUFFIXES)
+    return name.endswith((FASTQ_SUFFIX, BAM_SUFFIX, *indexes))
 
 
 def output_file_name(

@@ -56,8 +56,8 @@ class SourceFile:
         try:
             with translated("opening failed"), _holder(source, cell) as holder:
                 self._descriptor = open_regular(path.name, holder.descriptor)
-        except BadSource:
-            raise
+        except BadSource as error:  # not a regular file any more; it was opened by its last name
+            raise BadSource(path, error.reason) from error
         except PermanentError as error:  # no right to read this file: the other files can be read
             raise BadSource(path, str(error), errno=error.errno) from error
         except TemporaryError as error:

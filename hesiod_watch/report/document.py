@@ -253,6 +253,12 @@ class QcDocument:
         return text(mapping(self.raw.get("links")).get(key))
 
     @property
+    def sequencing_summaries(self) -> tuple[tuple[str, float | None], ...]:
+        """Copies of MinKNOW's sequencing summaries beside the page: name and bytes."""
+        listed = mappings(self.raw.get("sequencing_summaries"))
+        return tuple((text(each.get("file")), number(each.get("bytes"))) for each in listed)
+
+    @property
     def models(self) -> tuple[str, ...]:
         return tuple(strings(mapping(self.raw.get("facts")).get("basecall_models")))
 

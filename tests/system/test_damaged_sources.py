@@ -8,6 +8,7 @@ old as they are.
 from __future__ import annotations
 
 import gzip
+import html
 import json
 import subprocess
 import time
@@ -103,19 +104,43 @@ def write_hostile(landing: Path, place: Callable[[Path], Path]) -> None:
     (cell / "final_summary.txt").write_text("fastq_files_in_final_dest=1\n")
 
 
+COLUMNS = b"filename\tread_id\n"
+SUMMARIES = {
+    "sequencing_summary_a.txt": COLUMNS + b"x\t1\nx",
+    "sequencing_summary_b.txt.gz": gzip.compress(COLUMNS + b"x\t1\n")[:-6],
+    "sequencing_summary_c\n<b>.txt": b"\0" * 9,
+    "sequencing_summary_d.txt": b"",
+}
+"""Damaged sequencing summaries."""
+
+
+def write_summaries(landing: Path) -> None:
+    """Write a cell of sound reads with damaged sequencing summaries, and a link to one."""
+    cell = write_cell(landing)
+    for name, content in SUMMARIES.items():
+        (cell / name).write_bytes(content)
+    (cell / "sequencing_summary_e.txt").symlink_to("/etc/passwd")
+    (cell / "final_summary.txt").touch()
+
+
 Take = Callable[..., Path]
-"""Move a damaged cell into a directory; the kind is an end of names, or a key of HOSTILE."""
+"""Move a damaged cell into a directory.
+
+The kind is an end of names, "summaries", or a key of HOSTILE.
+"""
 
 
 @pytest.fixture(scope="module")
 def take(tmp_path_factory: pytest.TempPathFactory) -> Take:
     """Damaged cells that have rested for a minute."""
     root = tmp_path_factory.mktemp("rested")
-    kinds = {".fastq": 14, ".fastq.gz": 6} | dict.fromkeys(HOSTILE, 1)
+    kinds = {".fastq": 14, ".fastq.gz": 6, "summaries": 1} | dict.fromkeys(HOSTILE, 1)
     shelf = {kind: [root / f"{kind}_{each}" for each in range(kinds[kind])] for kind in kinds}
     for kind, places in shelf.items():
         for place in places:
-            if kind in HOSTILE:
+            if kind == "summaries":
+                write_summaries(place)
+            elif kind in HOSTILE:
                 write_hostile(place, HOSTILE[kind])
             else:
                 damage(write_cell(place, kind), kind)
@@ -282,3 +307,30 @@ def test_hostile_names_are_harmless_in_the_command(site: Site, take: Take, kind:
         run_command(site, command)
         assert not damaged.exists()
         assert not list(site.root.rglob("x"))
+
+
+def test_damaged_sequencing_summaries(site: Site, take: Take) -> None:
+    """They are named in notes and do not stop the cell; what can be read of them is copied."""
+    take(site.landing, "summaries")
+    site.run("poll")
+    qc = qc_of(site)
+    assert (qc["state"], qc["total"]["reads"]) == ("complete", 12)
+    assert [each["source"] for each in qc["sequencing_summaries"]] == [
+        name for name in SUMMARIES if not name.endswith(".gz")
+    ]
+    expected = {
+        "_a.txt ends in the middle of a line: it is cut off",
+        "_b.txt.gz: truncated gzip: the file ends in the middle of a member",
+        "_c\\n<b>.txt does not begin with the names of its columns",
+        "_d.txt does not begin with the names of its columns",
+        "_e.txt: not a regular file but a symbolic link",
+    }
+    assert len(qc["notes"]) == len(expected)
+    page = (results(site) / "report.html").read_text()
+    for note, words in zip(qc["notes"], sorted(expected), strict=True):
+        assert words in note
+        assert html.escape(note, quote=False) in page
+    for each in qc["sequencing_summaries"]:
+        copy = gzip.decompress((results(site) / each["file"]).read_bytes())
+        assert copy == SUMMARIES[each["source"]]
+    site.run("verify", RUN, CELL)

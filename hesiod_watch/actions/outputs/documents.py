@@ -16,6 +16,7 @@ from typing import Any, Literal
 from hesiod_watch import __version__
 from hesiod_watch.actions import Job
 from hesiod_watch.actions.outputs.source_check import source_record
+from hesiod_watch.actions.outputs.summary_copies import NO_COPIES, SummaryCopies
 from hesiod_watch.config.qc import limits_of
 from hesiod_watch.core import naming
 from hesiod_watch.core.cell_contents import CellContents, Completeness
@@ -30,7 +31,7 @@ from hesiod_watch.fastq.model import Written
 from hesiod_watch.fastq.qc import qc_groups
 from hesiod_watch.fastq.statistics import ReadStatistics
 from hesiod_watch.host.process import iso_now
-from hesiod_watch.remote.backup.manifests import MANIFEST
+from hesiod_watch.remote.backup.manifests import COPY_OF, MANIFEST
 from hesiod_watch.report.document import QcDocument
 from hesiod_watch.report.limits import limited_figures
 from hesiod_watch.rules import completeness
@@ -62,12 +63,13 @@ def qc_document(
     damaged: Mapping[str, str] = _NONE,
     removed: Mapping[str, str] = _NONE,
     ont_report: str | None = None,
+    summaries: SummaryCopies = NO_COPIES,
 ) -> dict[str, Any]:
     """QC document for one cell, as docs/qc-json.md describes it.
 
     `counted`: the cell's contents, and the verdict on them. `damaged` and `removed`: names of
     sources whose reads are in no number, with the reason. `ont_report`: name of the copy of
-    MinKNOW's report among the results.
+    MinKNOW's report among the results. `summaries`: copies of its sequencing summaries.
     """
     cell = job.the_cell
     contents, verdict = counted
@@ -118,6 +120,7 @@ def qc_document(
             for output in written
         ],
         "links": {"ont_report": ont_report},
+        **({"sequencing_summaries": summaries.record()} if summaries.copies else {}),
         "notes": [
             *(f"{display(name)}: damaged: {why}" for name, why in damaged.items()),
             *(
@@ -125,6 +128,7 @@ def qc_document(
                 for name, why in removed.items()
             ),
             *notes,
+            *summaries.notes(numbers["total"]["reads"]),
             *_duplex(groups),
             *(_differences(groups) if state == "complete" else ()),
             *(
@@ -258,9 +262,15 @@ def cell_info(qc: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def manifest_text(
-    job: Job, written: Sequence[Written], entries: Entries, removed: Mapping[str, str] = _NONE
+    job: Job,
+    written: Sequence[Written],
+    entries: Entries,
+    removed: Mapping[str, str] = _NONE,
+    copy_of: Entries = MappingProxyType({}),
 ) -> Iterator[str]:
     """JSON manifest in parts: every result file with size and MD5, and every source.
+
+    `copy_of`: the raw file that a result is a copy of, by the name of the result.
 
     A cell may have a hundred thousand sources. As one document they would take as much memory as
     everything else.
@@ -271,6 +281,8 @@ def manifest_text(
         entry = entries[name].record(times=False)
         if name in outputs:
             entry |= {"reads": outputs[name].reads, "bases": outputs[name].bases}
+        if name in copy_of:
+            entry |= {COPY_OF: copy_of[name].record(times=False)}
         files.append(entry)
     head = {
         "format": "hesiod-watch manifest 1",

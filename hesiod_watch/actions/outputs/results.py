@@ -23,6 +23,7 @@ from hesiod_watch.actions.outputs.documents import (
     passed_group,
     qc_document,
 )
+from hesiod_watch.actions.outputs.summary_copies import SummaryCopies
 from hesiod_watch.core.cell_contents import CellContents, Completeness
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.minknow_checksums import LONGEST, MinknowChecksums
@@ -116,10 +117,11 @@ class CellResults:
         *,
         notes: Sequence[str],
         removed: Mapping[str, str],
+        summaries: SummaryCopies,
         place: Path,
         directories: str,
     ) -> CellResults:
-        """Write all results except the reads into the directory `place`, fsynced.
+        """Write all results except reads and `summaries` into the directory `place`, fsynced.
 
         `directories`: the content of `.directories.json`, which no manifest lists. Raises
         TemporaryError, PermanentError.
@@ -131,7 +133,10 @@ class CellResults:
         checksums = compare(
             job.run,
             job.the_cell,
-            already_read=(piece.entry for output in written for piece in output.pieces),
+            already_read=[
+                *(piece.entry for output in written for piece in output.pieces),
+                *(copy.source for copy in summaries.copies),
+            ],
             at_most=COMPARED_AT_ONCE,
         )
         ont_report = minknow.read_ont_report(job.cell_dir)
@@ -146,6 +151,7 @@ class CellResults:
             checksums=checksums,
             removed=removed,
             ont_report=next(iter(copied), None),
+            summaries=summaries,
         )
         texts = {
             QC: json_text(qc),
@@ -158,6 +164,7 @@ class CellResults:
             name: FileEntry(name, size=len(content), md5=md5(content))
             for name, content in copied.items()
         }
+        entries |= {copy.name: copy.entry for copy in summaries.copies}
         for output in written:
             name = output.output.name
             entries[name] = FileEntry(name, size=output.bytes, md5=output.md5)
@@ -166,6 +173,7 @@ class CellResults:
         # md5sum's own format: two blanks. Names contain neither newline nor backslash (`naming`
         # ensures that).
         listed = [*sorted(filter(holds_reads, entries)), QC, CELL_INFO, *copied]
+        listed += [copy.name for copy in summaries.copies]
         texts[CHECKSUMS] = "".join(f"{entries[name].md5}  {name}\n" for name in listed)
         entries[CHECKSUMS] = _entry(CHECKSUMS, texts[CHECKSUMS])
         md5s = {name: entry.md5 for name, entry in entries.items()}
@@ -180,7 +188,7 @@ class CellResults:
             write_new(descriptor, DIRECTORIES, _encoded(directories))
             md5s[DIRECTORIES] = md5(_encoded(directories))
             md5s[MANIFEST] = _write_manifest(
-                descriptor, manifest_text(job, written, entries, removed)
+                descriptor, manifest_text(job, written, entries, removed, summaries.sources)
             )
             sync_directory(descriptor)
         total = qc["total"]
@@ -206,6 +214,7 @@ class CellResults:
         if removed:
             headline["removed_files"] = len(removed)
         files = {name: place / name for name in (*texts, *copied, DIRECTORIES, MANIFEST)}
+        files |= {copy.name: copy.path for copy in summaries.copies}
         files |= {output.output.name: output.path for output in written}
         files |= {index.name: index.path for output in written if (index := output.index)}
         verdict = QcVerdict.from_record(qc.get("qc_verdict"))

@@ -42,6 +42,8 @@ from hesiod_watch.runs.flags.names import PREPARED
 from hesiod_watch.runs.observe import RAW_MANIFEST
 
 MANIFEST = "manifest.json"
+COPY_OF = "copy_of"
+"""Key of a result in manifest.json: the raw file, as it was read, that the result is a copy of."""
 PARTIAL = ".raw.json"
 """Begun `raw.json`: an interrupted reading continues after the files that it lists."""
 SAVE_SECONDS = 60.0
@@ -143,6 +145,19 @@ def sources_of(cell_output: Path) -> frozenset[str]:
         "sources",
         lambda entry: "offset" in entry or not str(entry.get("name")).endswith(BAM_SUFFIX),
     )
+
+
+def copied_raw(cell_output: Path) -> dict[str, str]:
+    """MD5 of each raw file that has a copy of its own among the results, when it was copied.
+
+    Raises PermanentError for a damaged manifest, TemporaryError if it cannot be read.
+    """
+    found = {}
+    for entry in read_manifest(cell_output).get("files", []):
+        original = entry.get(COPY_OF) if isinstance(entry, dict) else None
+        if isinstance(original, dict):
+            found[str(original.get("name"))] = str(original.get("md5"))
+    return found
 
 
 def _names_in(

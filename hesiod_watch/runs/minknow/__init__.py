@@ -20,6 +20,7 @@ from hesiod_watch.runs.minknow.extras import (
     ont_report,
     read_ont_report,
     sample_sheet,
+    sequencing_summaries,
 )
 from hesiod_watch.runs.minknow.layout import DataFile, data_files, holds_data
 from hesiod_watch.runs.minknow.pooling import find_misplaced, find_pooled, may_be_pooled

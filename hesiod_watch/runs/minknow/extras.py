@@ -1,4 +1,4 @@
-"""MinKNOW's own reports and its sample sheet, beside the data of a cell.
+"""MinKNOW's own reports, sample sheet and sequencing summary, beside the data of a cell.
 
 They are optional: MinKNOW may write them late or never, and nothing waits for them. The newest file
 of a kind counts. Their names are not fully predictable: time and flow cell may differ from those of
@@ -7,14 +7,21 @@ the cell's directory.
 
 from __future__ import annotations
 
+import re
+
+from hesiod_watch.core.file_entry import FileEntry
+from hesiod_watch.core.minknow_checksums import twin_of
 from hesiod_watch.core.minknow_report import (
     NO_REPORT,
     REPORT_MAX_BYTES,
     MinknowReport,
     parse_minknow_report,
 )
+from hesiod_watch.core.naming import natural_key
 from hesiod_watch.core.sample_sheet import SHEET_MAX_BYTES, SampleSheet, parse_sample_sheet
 from hesiod_watch.host.files import OpenDirectory, read_head
+
+_SEQUENCING_SUMMARY = re.compile(r"sequencing_summary(?:_.*)?\.txt(?:\.gz)?", re.DOTALL)
 
 
 def ont_report(cell_dir: OpenDirectory) -> str | None:
@@ -58,6 +65,27 @@ def sample_sheet(cell_dir: OpenDirectory, flow_cell_id: str) -> SampleSheet | No
     except OSError as error:
         return SampleSheet(name, problem=f"cannot be read: {error.strerror}")
     return parse_sample_sheet(data, name, flow_cell_id)
+
+
+def sequencing_summaries(cell_dir: OpenDirectory) -> list[FileEntry]:
+    """List MinKNOW's tables of all reads: one for each acquisition, also as a link. Raises OSError.
+
+    A table that is there plain and gzipped is listed once, plain.
+    """
+    found = {
+        entry.name: FileEntry.of_status(
+            entry.name,
+            entry.stat(follow_symlinks=False),
+            location=str(cell_dir / entry.name),
+        )
+        for entry in cell_dir.entries()
+        if _SEQUENCING_SUMMARY.fullmatch(entry.name) and not entry.is_dir(follow_symlinks=False)
+    }
+    return [
+        found[name]
+        for name in sorted(found, key=natural_key)
+        if not (name.endswith(".gz") and twin_of(name) in found)
+    ]
 
 
 def _newest(cell_dir: OpenDirectory, beginning: str, suffixes: tuple[str, ...]) -> str | None:
