@@ -26,6 +26,7 @@ LONGEST = 100
 def cases() -> Iterator[tuple[str, str]]:
     """Patterns of the shell and meanings, in an order in which the first match is right."""
     yield from names.RUN_MEANINGS.items()
+    yield " | ".join(f"{name}*" for name in names.LEFT_BY_HESIOD), names.UNUSED
     for fact, meaning in names.STAGE_MEANINGS.items():
         yield f"*.{fact}", meaning
     for fact, meaning in names.CLAIM_MEANINGS.items():
@@ -33,7 +34,7 @@ def cases() -> Iterator[tuple[str, str]]:
     for fact, meaning in names.CELL_MEANINGS.items():
         yield f"*.{fact}" + (f" | *.{fact}.[0-9]*" if fact == "started" else ""), meaning
     yield names.over("*", "*"), names.OVER_MEANING
-    yield " | ".join(names.LEFT_BY_HESIOD), names.UNUSED
+    yield " | ".join(f"*{name}" for name in names.LEFT_ENDS), names.UNUSED
     yield "*", names.UNKNOWN
 
 

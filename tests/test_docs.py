@@ -462,13 +462,17 @@ def command_lines(text: str) -> list[str]:
     """Indented lines that call hesiod-watch, without their comments."""
     return [
         line.strip().split("  #")[0].strip()
-        for line in re.findall(r"^ {4}(hesiod-watch .*)$", text, re.M)
+        for line in re.findall(r"^ {4,8}(hesiod-watch .*)$", text, re.M)
     ]
 
 
 @pytest.mark.parametrize(
     "line",
-    [line for name in ("README.md", "docs/configuration.md") for line in command_lines(page(name))],
+    [
+        line
+        for name in ("README.md", "docs/configuration.md", "docs/migration.md")
+        for line in command_lines(page(name))
+    ],
 )
 def test_command_lines_parse(line: str) -> None:
     """The program accepts each command that the documentation shows."""

@@ -37,6 +37,7 @@ from hesiod_watch.host.process import iso_now
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup.compare import find_wrong, sentences
 from hesiod_watch.remote.backup.manifests import (
+    MANIFEST,
     RawManifest,
     copied_raw,
     manifest_md5,
@@ -261,6 +262,13 @@ class _Verification:
         return self.found
 
     def _results(self, manifest: str) -> None:
+        if not manifest and not (self.cell_output / MANIFEST).exists():
+            self.found.problems.append(
+                f"output: {MANIFEST} is missing, and its flag done names none (made by hand, or by"
+                " an earlier program), so its results cannot be compared; processing the cell again"
+                " makes one"
+            )
+            return
         if manifest and manifest_md5(self.cell_output) != manifest:
             self.found.problems.append(
                 f"output: manifest.json is not the one that its flag done names ({manifest})"

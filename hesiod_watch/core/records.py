@@ -154,6 +154,6 @@ _DECODER = json.JSONDecoder(parse_int=_whole, parse_float=_fraction, parse_const
 
 
 def why_in(text: str | None) -> str:
-    """Return the reason in a flag's text: its record's `reason`, or the whole plain text, or ""."""
+    """Return the reason in a flag's text: its record's `reason`, or the plain text as one line."""
     record = record_in(text)
-    return str(record.get("reason", "")) if record else (text or "").strip()
+    return str(record.get("reason", "")) if record else " ".join((text or "").split())

@@ -5,7 +5,7 @@ again is reported again, a cell that is observed again is not. An event is repor
 the run's outbox, so no process has to remember anything.
 
 The past of a run that was worked on before it had an outbox is not reported: earlier events are
-written to the outbox as known. A run that was finished by then gets no messages.
+written to the outbox as known. A run that was finished, or failed, by then gets no messages.
 
 A new event is one entry in EVENTS: its name, its default recipients, and a generator that finds it
 in a snapshot.
@@ -61,11 +61,16 @@ def due(snapshot: Snapshot, policy: Policy, now: datetime) -> tuple[Event, ...]:
     if not may_report(snapshot):
         return ()
     if snapshot.outbox is None:
-        # hesiod-watch worked on this run before there were messages. Its events are reported from
-        # now on, unless the run is finished.
-        return () if settled(snapshot) else tuple(EVENTS[RUN_NEW].find(snapshot, policy, now))
+        # Hesiod, or hesiod-watch before there were messages, worked on this run. Its events are
+        # reported from now on.
+        return () if is_past(snapshot) else tuple(EVENTS[RUN_NEW].find(snapshot, policy, now))
     reported = snapshot.outbox.reported
     return tuple(event for event in happened(snapshot, policy, now) if event.key not in reported)
+
+
+def is_past(snapshot: Snapshot) -> bool:
+    """Whether a run ended before it had messages, so that it gets none before it is resumed."""
+    return snapshot.outbox is None and (settled(snapshot) or "failed" in snapshot.flags)
 
 
 def happened(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:

@@ -194,7 +194,9 @@ def want_report(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
     """Write the page of a run if it does not show the present state of the run's cells."""
     if not snapshot.may_start(REPORT):
         return
-    has_content = bool(at(snapshot, *SETTLED)) or any(cell.results for cell in snapshot.cells)
+    has_content = any(cell.results for cell in snapshot.cells)
+    # Without an outbox, flags alone are an earlier Hesiod's: its runs stay as they are.
+    has_content = has_content or bool(snapshot.outbox and at(snapshot, *SETTLED))
     if not has_content or ((due := _batch_end(snapshot, now)) and due > now):
         return
     if snapshot.report_digest != digest_of_report(snapshot):

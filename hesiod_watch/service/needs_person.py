@@ -21,7 +21,6 @@ from hesiod_watch.core.naming import display
 from hesiod_watch.rules import attention, attention_events, events
 from hesiod_watch.rules.liveness import under_way
 from hesiod_watch.rules.run_types import type_of
-from hesiod_watch.rules.stages import settled
 from hesiod_watch.service.circumstances import is_configured
 
 logger = logging.getLogger(__name__)
@@ -90,6 +89,6 @@ class RunsThatNeedPerson:
     def _for_site(self, snapshot: Snapshot, person: tuple[Attention, ...]) -> tuple[Attention, ...]:
         silent = "aborted" in snapshot.flags or not type_of(snapshot, self.policy).notify
         reports = events.may_report(snapshot)
-        if silent or (reports and snapshot.outbox is None and settled(snapshot)):
+        if silent or (reports and events.is_past(snapshot)):
             return ()
         return attention_events.for_site(snapshot, person, reports=reports)

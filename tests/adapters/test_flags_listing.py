@@ -167,13 +167,18 @@ def test_unknown_names(pipeline: Path) -> None:
         ".tmp.1",
         "type.yaml",
         "kick_off.started",
+        "notify_2_cells_complete.done",
+        "start_times",
+        "report_upload_url.txt",
         "upstream",
         "output",
     ):
         (pipeline / name).touch()
     (pipeline / "attic").mkdir()
     (pipeline / os.fsdecode(b"\xff.what")).touch()
-    lines = flags.read_flags(pipeline_at(pipeline)).all(judge_by())
+    listing = flags.read_flags(pipeline_at(pipeline))
+    assert listing.stems == {"X"}
+    lines = listing.all(judge_by())
     assert {line.name for line in lines} == set(os.listdir(pipeline)) - {".tmp.1", "attic"}
     unknown = [line.name for line in lines if line.meaning == "not known to this program, ignored"]
     assert unknown == ["X.done.bak", "strange", "\udcff.what"]

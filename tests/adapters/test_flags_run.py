@@ -188,6 +188,7 @@ def test_adopt_without_a_directory(tmp_path: Path) -> None:
         (b"LOCAL", "LOCAL"),
         (b"  prom@promethion:/data/my run \r\n\n", "prom@promethion:/data/my run"),
         (b"/data/\xff\n", "/data/\udcff"),
+        (b"prom@promethion:/data//run\n", "prom@promethion:/data/run"),
         (b"", None),
         (b"\n", None),
         (b"LOCAL\n/data\n", None),

@@ -105,6 +105,7 @@ def test_meanings(shell: list[str], run: Path) -> None:
     """The meaning of a flag has the same words as in the program."""
     pipeline = run / "pipeline"
     made = [*names.RUN_FLAGS, "type.yaml", "kick_off.started", "strange", "X.done.bak"]
+    made += ["notify_2_cells_complete.done", "start_times"]
     made += [flags.synced(STEM), flags.done(STEM), flags.failed(STEM), flags.aborted(STEM)]
     made += [
         spell(STEM, epoch)

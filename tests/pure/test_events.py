@@ -256,6 +256,7 @@ def test_a_run_from_before() -> None:
     """Events of a run without an outbox are reported from now on, unless it is finished."""
     assert due_names(DONE, outbox=None) == []
     assert due_names(FAILED, outbox=None) == []
+    assert due_names(READY, outbox=None, flags=frozenset({"failed"})) == []
     assert due_names(DONE, other(RUNNING), outbox=None) == ["run-new"]
     assert due_names(outbox=None) == ["run-new"]
 

@@ -9,7 +9,6 @@ words of this module.
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from dataclasses import dataclass
 
@@ -96,7 +95,10 @@ PREPARED = ".prepared."
 """Prefix of a hidden file that becomes the flag that ends a claim (`prepared`)."""
 OVER_MEANING = "an attempt of a dead owner is being ended; the flag names the process that ends it"
 """Meaning of a flag `{work}.over.{key}`."""
-LEFT_BY_HESIOD = ("kick_off*", "notify_*", "rt_*", "*.log", "*.yaml", "*.sh")
+LEFT_BY_HESIOD = ("kick_off", "notify_", "rt_", "start_times", "report_upload_url.txt")
+"""Beginnings of names that are Hesiod's own: `notify_2_cells_complete.done` is no cell's flag."""
+LEFT_ENDS = (".log", ".yaml", ".sh")
+"""Ends of such names."""
 UNUSED = "left by an earlier Hesiod, not used"
 UNKNOWN = "not known to this program, ignored"
 
@@ -134,7 +136,7 @@ class ParsedFlagName:
 
 def parse(name: str) -> ParsedFlagName | None:
     """Parse the name of a cell's flag; None for a flag of the run and for unknown names."""
-    if name in RUN_FLAGS:  # `sync.done` is not the cell `sync`
+    if name in RUN_FLAGS or name.startswith(LEFT_BY_HESIOD):  # `sync.done` is not the cell `sync`
         return None
     match = _CELL_FLAG.fullmatch(name)
     if match is None:
@@ -261,7 +263,7 @@ def meaning(name: str) -> str:
     if ".over." in (parsed.fact if parsed else name) and (parsed or _RUN_OVER.fullmatch(name)):
         return OVER_MEANING
     if parsed is None:
-        unused = any(fnmatch.fnmatchcase(name, pattern) for pattern in LEFT_BY_HESIOD)
+        unused = name.startswith(LEFT_BY_HESIOD) or name.endswith(LEFT_ENDS)
         return UNUSED if unused else UNKNOWN
     attempt = f" (attempt {parsed.epoch})" if parsed.epoch > 1 else ""
     facts = STAGE_MEANINGS | CELL_MEANINGS | CLAIM_MEANINGS

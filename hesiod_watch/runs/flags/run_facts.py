@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 from contextlib import suppress
@@ -119,7 +120,7 @@ def _remove(parent: int, prepared: str) -> None:
 
 
 def read_upstream(pipeline: Pipeline) -> str | None:
-    """Source of the run: the one line in `upstream`, without blanks around it.
+    """Source of the run: the one line in `upstream`, without blanks around it, and `/` for `//`.
 
     None if the file is missing or does not contain exactly one line: then no process touches the
     run. Bytes that are not UTF-8 are decoded as by `os.fsdecode`.
@@ -137,7 +138,8 @@ def upstream_or_why(pipeline: Pipeline) -> tuple[str | None, str]:
         return None, f"pipeline/{names.UPSTREAM} cannot be read: {error.strerror}"
     lines = (text or "").strip().splitlines()
     if len(lines) == 1:
-        return lines[0], ""
+        # Hesiod appends "/RUN" to its setting as that is spelled.
+        return re.sub("//+", "/", lines[0]), ""
     return None, f"pipeline/{names.UPSTREAM} must have one line, and has {len(lines)}"
 
 
