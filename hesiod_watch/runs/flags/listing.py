@@ -20,21 +20,17 @@ from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.ownership import (
     Attempt,
     CellFlags,
-    Claim,
     Flag,
     Liveness,
     Owner,
-    WorkerDeath,
 )
 from hesiod_watch.core.records import record_in
 from hesiod_watch.core.results import StripRecord
-from hesiod_watch.rules.liveness import Judge, same_process
+from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs.flags import names
+from hesiod_watch.runs.flags.cell_claims import CellClaims, ClaimEpoch
 from hesiod_watch.runs.flags.flag_files import FlagContent
 from hesiod_watch.runs.flags.pipeline import Pipeline
-
-CLAIMS_READ = 16
-"""Number of the newest claims of a cell that each look reads; older ones rarely matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,45 +43,6 @@ class FlagLine:
     owner: Owner | None = None
     liveness: Liveness | None = None
     evidence: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimEpoch:
-    """One attempt at a cell: its decider, its worker, and which of the two has given it up."""
-
-    number: int
-    has_claim: bool
-    decider: Owner | None
-    has_worker: bool
-    worker: Owner | None
-    decider_yielded: bool
-    worker_yielded: bool
-    made: float = 0.0  # mtime of the claim, seconds since the epoch; 0.0 if unknown
-    death: WorkerDeath | None = None  # as recorded by the decider
-
-    @property
-    def over(self) -> bool:
-        """Whether no process works in this epoch, or ever will.
-
-        Its worker gave it up, or its decider did before a worker existed. A worker that has
-        recorded itself counts until it gives up or is proven dead. A number without a claim was
-        given up by a process whose claim never succeeded.
-        """
-        return self.worker_yielded or (
-            not self.has_worker and (self.decider_yielded or not self.has_claim)
-        )
-
-    @property
-    def granted(self) -> bool:
-        """Whether its decider has started its worker, or works itself: it was granted the claim."""
-        if self.worker is None or self.decider is None:
-            return False
-        return self.worker.token == self.decider.token or same_process(self.worker, self.decider)
-
-    @property
-    def may_work(self) -> bool:
-        """Whether a worker has recorded itself and has not given up."""
-        return self.has_worker and not self.worker_yielded
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +152,7 @@ class FlagListing:
         Claims of a finished cell are listed, but their owners are not judged.
         """
         facts = self._cells.get(stem, {})
+        claims = CellClaims(self, stem)
         done = self._flag(facts.get(("done", 1)))
         return CellFlags(
             synced=self._found.get(facts.get(("synced", 1), ""), False),
@@ -202,7 +160,7 @@ class FlagListing:
             done=done,
             failed=self._flag(facts.get(("failed", 1))),
             aborted=self._flag(facts.get(("aborted", 1))),
-            claims=self._unread_claims(stem) if done else self._claims(stem, judge),
+            claims=claims.unread() if done else claims.judged(judge),
         )
 
     def attempt(self, work: str, judge: Judge) -> Attempt | None:
@@ -264,6 +222,18 @@ class FlagListing:
         """Text of a flag; None if it is missing or unreadable."""
         return self._text(name) if self.has(name) else None
 
+    def made(self, name: str) -> float:
+        """Mtime of a flag whose content is read, in seconds since the epoch; 0.0 if unknown."""
+        content = self._content(name) if self.has(name) else None
+        return content.mtime if content else 0.0
+
+    def mtime(self, name: str) -> float:
+        """Mtime of a flag, in seconds since the epoch; 0.0 if unknown."""
+        try:
+            return self._pipeline.status(name).st_mtime
+        except OSError:
+            return 0.0
+
     def has_ended(self, work: str) -> bool:
         """Whether `started` remains although the work has ended.
 
@@ -280,12 +250,11 @@ class FlagListing:
 
     def epoch_numbers(self, stem: str) -> list[int]:
         """Numbers of the attempts at a cell, lowest first; any flag of an attempt counts."""
-        facts = self._cells.get(stem, {})
-        return sorted({epoch for fact, epoch in facts if fact in names.OF_A_CLAIM})
+        return CellClaims(self, stem).numbers
 
     def epochs(self, stem: str) -> list[ClaimEpoch]:
         """Attempts at a cell with their owners, lowest first. Reads their flags."""
-        return [self._epoch(stem, number) for number in self.epoch_numbers(stem)]
+        return CellClaims(self, stem).epochs()
 
     def facts(self, stem: str) -> Mapping[tuple[str, int], str]:
         """Names of a cell's flags by fact and epoch (`names.ParsedFlagName`)."""
@@ -304,10 +273,10 @@ class FlagListing:
 
     def _line(self, name: str, judge: Judge) -> FlagLine:
         if not self._found[name] and name not in (names.OUTPUT, names.MESSAGES):
-            return FlagLine(name, self._mtime(name), names.meaning(name) + "; not a regular file")
+            return FlagLine(name, self.mtime(name), names.meaning(name) + "; not a regular file")
         content = self._content(name)
         if content is None:
-            return FlagLine(name, self._mtime(name), names.meaning(name))
+            return FlagLine(name, self.mtime(name), names.meaning(name))
         parsed = names.parse(name)
         fact = parsed.fact if parsed else name
         liveness, evidence = None, ""
@@ -315,107 +284,12 @@ class FlagListing:
             liveness, evidence = judge(content.owner)
         return FlagLine(name, content.mtime, names.meaning(name), content.owner, liveness, evidence)
 
-    def _claims(self, stem: str, judge: Judge) -> tuple[Claim, ...]:
-        """Claims of a cell that is not done; only those that still matter are read and judged.
-
-        The recorded worker of a claim proves that no earlier attempt works: it was started when
-        each earlier worker was proven dead, and a worker that begins later sees the claim and gives
-        up. A claim below another one that has no worker's flag gets none for the same reason.
-        """
-        read, numbers = dict[int, ClaimEpoch](), self.epoch_numbers(stem)
-        facts = self._cells.get(stem, {})
-        counts = proven = False  # whether a claim that was read counts, and proves the above
-        for number in reversed(numbers):
-            had_worker = ("worker", number) in facts
-            may_count = not counts and (had_worker or ("yielded", number) not in facts)
-            if len(read) < CLAIMS_READ or may_count or (had_worker and not proven):
-                epoch = read[number] = self._epoch(stem, number)
-                counts = counts or not epoch.over
-                proven = proven or epoch.granted
-        claims = []
-        earlier: tuple[Liveness, str] | None = (
-            None  # worker of an earlier epoch that is not proven dead
-        )
-        for number in numbers:
-            if number not in read:
-                claims.append(self._earlier_claim(stem, number))
-                continue
-            epoch = read[number]
-            liveness, evidence = judge(epoch.worker if epoch.has_worker else epoch.decider)
-            # Its starter saw the end of the worker, and may itself live on.
-            if epoch.death and not (epoch.has_worker and liveness is Liveness.ALIVE):
-                liveness, evidence = Liveness.DEAD, epoch.death.reason
-            working = epoch.may_work and liveness is not Liveness.DEAD
-            shown = (liveness, evidence)
-            # Its owner died before it could give the claim up because of the earlier worker. If
-            # this claim counted as dead, other processes would take it over and give it up again
-            # for as long as that worker lives.
-            if liveness is Liveness.DEAD and earlier and not epoch.over:
-                shown = earlier
-            claims.append(
-                Claim(
-                    *(epoch.number, epoch.decider, epoch.worker, epoch.over, *shown),
-                    epoch.made,
-                    epoch.death,
-                )
-            )
-            if working:
-                earlier = liveness, f"attempt {epoch.number} still has a worker: {evidence}"
-        return tuple(claims)
-
-    def _earlier_claim(self, stem: str, number: int) -> Claim:
-        """Claim whose flags are not read; the time of its flag says whether it is recent."""
-        facts = self._cells[stem]
-        name = facts.get(("started", number)) or facts.get(("worker", number))
-        given_up = name is None or ("yielded", number) in facts
-        made = 0.0 if name is None or given_up else self._mtime(name)
-        why = "a later attempt was claimed"
-        return Claim(number, None, None, given_up, Liveness.DEAD, why, made, asked=False)
-
-    def _unread_claims(self, stem: str) -> tuple[Claim, ...]:
-        why = "not asked: the cell is done"
-        return tuple(
-            Claim(number, None, None, False, Liveness.UNKNOWN, why, asked=False)
-            for number in self.epoch_numbers(stem)
-        )
-
-    def _epoch(self, stem: str, number: int) -> ClaimEpoch:
-        facts = self._cells[stem]
-        decider = self._owner(facts.get(("started", number)))
-        worker = self._owner(facts.get(("worker", number)))
-        yielder = self._owner(facts.get(("yielded", number)))
-        # The process that gives up makes this flag. A process that could not find out whether its
-        # claim had succeeded makes it too, as a precaution. Then the flag must not count against
-        # the process that really has the claim.
-        return ClaimEpoch(
-            number,
-            ("started", number) in facts,
-            decider,
-            ("worker", number) in facts,
-            worker,
-            decider_yielded=bool(yielder and decider and same_process(yielder, decider)),
-            worker_yielded=bool(yielder and worker and same_process(yielder, worker)),
-            made=self._made(facts.get(("started", number)) or facts.get(("worker", number))),
-            death=self._death(facts.get(("died", number)), decider),
-        )
-
-    def _death(self, name: str | None, decider: Owner | None) -> WorkerDeath | None:
-        """Death of a claim's worker. It counts only with the token of the claim."""
-        record = record_in(self._text(name)) if name else {}
-        if decider is None or record.get("token") != decider.token:
-            return None
-        return WorkerDeath(str(record.get("reason", "")), str(record.get("time", "")))
-
-    def _made(self, name: str | None) -> float:
-        content = self._content(name) if name else None
-        return content.mtime if content else 0.0
-
     def _flag(self, name: str | None) -> Flag | None:
         if name is None:
             return None
         content = self._content(name)
         if content is None:
-            return Flag(name, self._mtime(name), self._found[name])
+            return Flag(name, self.mtime(name), self._found[name])
         return Flag(name, content.mtime, content.regular, content.text)
 
     def _owner(self, name: str | None) -> Owner | None:
@@ -440,12 +314,6 @@ class FlagListing:
             return self._pipeline.status(name).st_size == 0
         except OSError:
             return False
-
-    def _mtime(self, name: str) -> float:
-        try:
-            return self._pipeline.status(name).st_mtime
-        except OSError:
-            return 0.0
 
 
 _TOKEN = re.compile(r"[0-9a-f]{12,}")
