@@ -19,6 +19,7 @@ from hesiod_watch.core.text import number_of
 from hesiod_watch.report import formatting
 from hesiod_watch.report.document import BarcodeReads, QcDocument
 from hesiod_watch.report.flowcell import channel_chart
+from hesiod_watch.report.heat_map import length_quality_chart
 from hesiod_watch.report.page import render
 from hesiod_watch.report.plots import (
     barcode_chart,
@@ -47,7 +48,11 @@ FILES_SHOWN = 8
 NOTES_SHOWN = 5
 
 
-SHAPE_CHARTS: tuple[Callable[[QcDocument], Chart | None], ...] = (length_chart, quality_chart)
+SHAPE_CHARTS: tuple[Callable[[QcDocument], Chart | None], ...] = (
+    length_chart,
+    quality_chart,
+    length_quality_chart,
+)
 TIME_CHARTS: tuple[Callable[[QcDocument], Chart | None], ...] = (
     yield_chart,
     quality_over_time_chart,

@@ -300,5 +300,10 @@ class QcDocument:
         )
 
     @property
+    def min_q(self) -> float | None:
+        """Mean Q from which reads pass."""
+        return number(mapping(self.raw.get("facts")).get("min_q"))
+
+    @property
     def basecalling_off(self) -> bool:
         return self.fact("basecalling_enabled") == "0"

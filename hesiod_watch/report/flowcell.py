@@ -83,7 +83,7 @@ def channel_chart(cell: QcDocument) -> Chart | None:
     if layout is None:
         return None
     counts = sorted(reads.values())
-    scale = ShadeScale.of(counts)
+    scale = ShadeScale.steps(counts)
     shades = {channel: scale.shade(count) for channel, count in reads.items()}
     busiest = max(reads, key=lambda channel: reads[channel])
     summary = (

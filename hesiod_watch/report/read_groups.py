@@ -104,6 +104,21 @@ class ReadGroup:
         return FiguresOverTime(start, seconds, reads, values)
 
     @cached_property
+    def length_quality(self) -> tuple[LengthRow, ...]:
+        """Reads by length and whole Q, without empty reads; nothing if they are not known."""
+        found = mapping(self.raw.get("length_quality"))
+        edges, start = numbers(found.get("edges")), number(found.get("start"))
+        table = found.get("reads")
+        rows = [numbers(row) for row in table] if isinstance(table, list | tuple) else []
+        if start is None or found.get("width") != 1 or len(edges) != len(rows) + 1:
+            return ()
+        return tuple(
+            LengthRow(low, high, int(start), tuple(row))
+            for low, high, row in zip(edges, edges[1:], rows, strict=False)
+            if 0 < low < high
+        )
+
+    @cached_property
     def channels(self) -> Mapping[int, float]:
         """Reads per channel, for the channels that have reads."""
         reads = mapping(mapping(self.raw.get("channels")).get("reads"))
@@ -133,6 +148,29 @@ class FiguresOverTime:
     seconds: float
     reads: tuple[float, ...]
     values: Mapping[str, tuple[float | None, ...]]  # "mean_q" and "n50"; None without reads
+
+
+@dataclass(frozen=True, slots=True)
+class LengthRow:
+    """Reads of a length class by whole Q; the first number is of `start`."""
+
+    low: float
+    high: float
+    start: int
+    reads: tuple[float, ...]
+
+    @property
+    def total(self) -> float:
+        return sum(self.reads)
+
+    def quantile(self, part: float) -> int:
+        """The whole Q that this part of the reads does not exceed."""
+        running, wanted = 0.0, part * self.total
+        for quality, count in enumerate(self.reads, self.start):
+            running += count
+            if running >= wanted and running:
+                return quality
+        return self.start
 
 
 def parts_of(raw: Mapping[str, Any], parts: Sequence[str] = PARTS) -> Mapping[str, ReadGroup]:

@@ -205,6 +205,16 @@ def marker(at: float, words: str) -> Markup:
     )
 
 
+def level(at: float, words: str) -> Markup:
+    """Horizontal line at a height from the base line, with a label above its right end."""
+    y = percent(1 - at)
+    return element(
+        "g",
+        element("line", x1="0", x2="100%", y1=y, y2=y, class_="marker"),
+        element("text", words, x="100%", dx="-4", y=y, dy="-0.4em", class_="marker-label end"),
+    )
+
+
 def stretched(*children: Markup) -> Markup:
     """Inner canvas of 1000 by 1000 units over the whole chart.
 
@@ -233,6 +243,13 @@ def area(points: Sequence[tuple[float, float]], kind: str) -> Markup:
     """Area between a line, as in `line`, and the base line."""
     closed = [(points[0][0], 0.0), *points, (points[-1][0], 0.0)]
     return element("path", d="M" + "L".join(map(_point, closed)) + "Z", class_=kind)
+
+
+def square(left: float, right: float, bottom: float, top: float) -> str:
+    """Part of a path: a rectangle in fractions of the canvas, for use in `stretched`."""
+    x, y = (f"{STRETCH * value:.5g}" for value in (left, 1 - top))
+    width, height = (f"{STRETCH * value:.4g}" for value in (right - left, top - bottom))
+    return f"M{x} {y}h{width}v{height}h-{width}z"
 
 
 def _point(point: tuple[float, float]) -> str:

@@ -497,12 +497,21 @@ def test_charts_have_tables() -> None:
     """Each chart is an image with title and description, and a table has its numbers."""
     html = render_cell(qc_document())
     page = Page(html)
-    assert page.tags["figure"] == 7
-    assert html.count('role="img" aria-labelledby') == 7
-    assert html.count("<caption>") == 7
+    assert page.tags["figure"] == 8
+    assert html.count('role="img" aria-labelledby') == 8
+    assert html.count("<caption>") == 8
     assert all(
         page.ids.count(f"{key}-{part}") == 1
-        for key in ("length", "quality", "yield", "quality-time", "n50-time", "pores", "channels")
+        for key in (
+            "length",
+            "quality",
+            "length-quality",
+            "yield",
+            "quality-time",
+            "n50-time",
+            "pores",
+            "channels",
+        )
         for part in ("title", "desc")
     )
 

@@ -14,7 +14,9 @@ from qc_documents import STARTED, cell_group, group, not_barcoded, one_read, qc_
 from hesiod_watch.report.document import QcDocument
 from hesiod_watch.report.flowcell import LAYOUTS, FlowCellLayout, channel_chart, layout_for
 from hesiod_watch.report.formatting import UNKNOWN
+from hesiod_watch.report.heat_map import length_quality_chart
 from hesiod_watch.report.plots import length_chart, quality_chart
+from hesiod_watch.report.shades import SHADES, ShadeScale
 from hesiod_watch.report.svg import Chart, element, nice_step, nice_top
 from hesiod_watch.report.time_charts import (
     n50_over_time_chart,
@@ -30,6 +32,7 @@ CHARTS = (
     pore_chart,
     quality_over_time_chart,
     n50_over_time_chart,
+    length_quality_chart,
 )
 
 
@@ -80,7 +83,7 @@ def test_columns_stay_inside(document: dict[str, Any]) -> None:
     """Every column of a chart is within the axes."""
     cell = QcDocument(document)
     wanted = {"length", "quality", "yield", "pores"}
-    wanted |= {"quality-time", "n50-time"} if cell.total.over_time else set()
+    wanted |= {"quality-time", "n50-time", "length-quality"} if cell.total.over_time else set()
     charts = {chart.key: chart for draw in CHARTS if (chart := draw(cell))}
     assert set(charts) == wanted
     for chart in charts.values():
@@ -214,6 +217,73 @@ def test_quality_and_n50_over_time() -> None:
 def test_no_chart_of_unknown_figures(draw: Any, changes: dict[str, Any]) -> None:
     """Figures of an earlier version, of one period, or of nonsense make no chart."""
     assert draw(QcDocument(qc_document(total=group(900) | changes))) is None
+
+
+def test_length_against_quality() -> None:
+    """A square's shade shows its reads; the table has the quarters, the sentence both halves."""
+    table = {
+        "edges": [1000, 1122, 1259, 1413],
+        "start": 8,
+        "width": 1,
+        "reads": [[300, 0, 0, 9], [0, 0, 0, 0], [0, 0, 90, 243]],
+    }
+    facts = qc_document()["facts"] | {"min_q": 9}
+    total = group(642) | {"length_quality": table}
+    chart = length_quality_chart(QcDocument(qc_document(total=total, facts=facts)))
+    assert chart is not None
+    assert chart.table.rows == (
+        ("1,000 to 1,121", "309", "8", "8", "8"),
+        ("1,259 to 1,412", "333", "10", "11", "11"),
+    )
+    assert chart.summary == (
+        "Reads below 1.26 kb (48.1 % of all) have a median Q of 8, longer reads of 11."
+    )
+    assert [name for _, name in chart.legend] == [
+        "2 to 3",
+        "4 to 11",
+        "12 to 33",
+        "34 to 99",
+        "100 or more",
+    ]
+    drawn = re.findall(r'd="([^"]+)" class="squares shade-(\d)"', chart.picture)
+    assert {int(shade): path.count("M") for path, shade in drawn} == {2: 1, 4: 1, 5: 2}
+    assert "passed from Q9" in chart.picture
+    assert "1.00 kb to 1.12 kb: 309 reads; the middle half has Q8 to Q8</title>" in chart.picture
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        None,
+        "nonsense",
+        {"edges": [], "start": 3, "width": 1, "reads": []},
+        {"edges": [0, 1], "start": 3, "width": 1, "reads": [[5]]},
+        {"edges": [10, 20], "start": 3, "width": 1, "reads": [[0, 0]]},
+        {"edges": [10, 20, 30], "start": 3, "width": 1, "reads": [[1]]},
+        {"edges": [10, 20], "start": None, "width": 1, "reads": [[1]]},
+        {"edges": [10, 20], "start": 3, "width": 0.5, "reads": [[1]]},
+        {"edges": [10, 20], "start": 3, "width": 1, "reads": ["x"]},
+    ],
+)
+def test_no_map_of_unknown_lengths_and_qualities(table: Any) -> None:
+    """Figures of an earlier version, empty reads alone, and nonsense make no chart."""
+    total = group(900) | {"length_quality": table}
+    assert length_quality_chart(QcDocument(qc_document(total=total))) is None
+
+
+@given(st.integers(1, 10**9), st.integers(1, 10**9))
+def test_shades_and_their_names_agree(highest: int, count: int) -> None:
+    """A count is in the class whose name contains it, on both kinds of scale."""
+    for scale in (ShadeScale.thirds(highest), ShadeScale.steps([highest, count])):
+        shade = scale.shade(count)
+        first, *last = [
+            int(word) for word in re.findall(r"\d+", scale.name(shade).replace(",", ""))
+        ]
+        if shade == 0:
+            assert count < first
+        else:
+            assert first <= count
+            assert shade == SHADES or count <= (last or [first])[0]
 
 
 def test_long_runs_have_few_zones_and_rows() -> None:

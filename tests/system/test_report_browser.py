@@ -276,6 +276,7 @@ def test_charts_by_name(opened: Any) -> None:
     for name in (
         "Read length",
         "Mean quality",
+        "Length against quality",
         "Yield over time",
         "Quality over time",
         "N50 over time",
