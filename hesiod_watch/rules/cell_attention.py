@@ -56,7 +56,8 @@ def attention_of_cell(
     elif stage is Stage.READY:
         yield from _of_ready(snapshot, cell, around, policy)
     elif not cell.present and (stage is Stage.INCOMPLETE or _is_recorded(cell)):
-        yield _of_lost(snapshot, cell)
+        if not _has_other_cause(snapshot, cell):
+            yield _of_lost(snapshot, cell)
     elif stage in (Stage.INCOMPLETE, Stage.PENDING):
         yield from _of_unfinished(snapshot, cell, policy, now)
 
@@ -88,6 +89,19 @@ def _is_recorded(cell: Cell) -> bool:
 
 
 # Waiting for data.
+
+
+def _has_other_cause(snapshot: Snapshot, cell: Cell) -> bool:
+    """Whether an entry of its own says why the cell's directory is not seen.
+
+    Such as two directories of its name, a link in its place or that of its library, or a library
+    that cannot be read. An entry too many does less harm than a lost cell without one.
+    """
+    library, name = display(cell.id.library), display(cell.id.name)
+    return any(
+        each.kind == "unreadable" or each.name == library or each.name.rpartition("/")[2] == name
+        for each in snapshot.quarantined
+    )
 
 
 def _of_lost(snapshot: Snapshot, cell: Cell) -> Attention:

@@ -11,6 +11,7 @@ import pytest
 from outboxes import ALL_TOLD
 from snapshots import attempt, cell, claim, flag, run
 
+from hesiod_watch.core.attention import Attention
 from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.cell_contents import Completeness, DataKind, Shortfall, Verdict
 from hesiod_watch.core.circumstances import (
@@ -21,7 +22,7 @@ from hesiod_watch.core.circumstances import (
     SlurmSilence,
     UpstreamAnswer,
 )
-from hesiod_watch.core.model import Cell, CellId, Policy, RunName
+from hesiod_watch.core.model import Cell, CellId, Policy, QuarantinedName, RunName
 from hesiod_watch.core.ownership import Liveness, Owner, Progress, Wait
 from hesiod_watch.rules.attention import attention, attention_of_site, oldest_first
 from hesiod_watch.rules.explain import Explanation, explain_cell
@@ -317,3 +318,24 @@ def test_hostile_facts_stay_one_word_of_a_command() -> None:
     assert "\n" not in found.sentence
     (step,) = found.steps
     assert step.command == r"rm $'/x/it\x27s\x0a; reboot'"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        QuarantinedName("copies/cell", "another library has a cell of the same name", "doubled"),
+        QuarantinedName("lib/cell", "a symbolic link", "link"),
+        QuarantinedName("library of the flag", "a symbolic link", "link"),
+        QuarantinedName("lib", "lib cannot be read: Permission denied", "unreadable"),
+    ],
+    ids=["two of its name", "a link", "a link to its library", "its library"],
+)
+def test_a_cell_that_is_not_worked_on_is_not_lost(entry: QuarantinedName) -> None:
+    """Data are not reported as lost where an entry says why they are not seen."""
+    absent = cell(present=False, library="library of the flag", synced=True)
+    assert [each.kind for each in attention_in(absent)] == ["data-lost"]
+    assert [each.kind for each in attention_in(absent, quarantined=(entry,))] == [entry.kind]
+
+
+def attention_in(only: Cell, **facts: Any) -> tuple[Attention, ...]:
+    return attention(run(only, outbox=ALL_TOLD, **facts), Circumstances(), POLICY, NOW)
