@@ -16,7 +16,7 @@ from pathlib import Path
 from hesiod_watch.cli.common import all_runs, now, print_problem, show_run, warn_about_site
 from hesiod_watch.cli.show import plan_lines
 from hesiod_watch.config import Config, parse
-from hesiod_watch.config.loading import FILE_NAME, SYSTEM_FILE, text_of
+from hesiod_watch.config.loading import FILE_NAME, SYSTEM_FILE, VARIABLE, text_of
 from hesiod_watch.core.errors import ConfigError, UsageError
 from hesiod_watch.core.model import Snapshot
 from hesiod_watch.core.naming import display
@@ -38,8 +38,8 @@ def init_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Writes a configuration of two or three lines, and prints what the service would do with"
         " the runs that are in the landing area. In a terminal it asks for what is not given. The"
-        " file is that of --config; else /etc/hesiod-watch.yaml for root, and ./hesiod-watch.yaml"
-        " for other users. A file that exists is not replaced."
+        " file is that of --config or $HESIOD_WATCH_CONFIG; else /etc/hesiod-watch.yaml for root,"
+        " and ./hesiod-watch.yaml for other users. A file that exists is not replaced."
     )
     parser.add_argument("--landing", metavar="DIR", help="directory in which MinKNOW writes runs")
     parser.add_argument("--output", metavar="DIR", help="directory of the results")
@@ -81,7 +81,7 @@ def call_init(options: argparse.Namespace) -> int:
 
 def _path(named: str | None) -> Path:
     """File to write, absolute."""
-    if named:
+    if named := named or os.environ.get(VARIABLE):
         return Path.cwd() / named
     return SYSTEM_FILE if os.geteuid() == 0 else Path.cwd() / FILE_NAME
 

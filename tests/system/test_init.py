@@ -57,6 +57,24 @@ def test_empty_landing_area(bare: Site) -> None:
     assert "good" in bare.run("config", "check").stdout
 
 
+def test_the_file_that_the_environment_names(bare: Site) -> None:
+    """Without --config it is the file of $HESIOD_WATCH_CONFIG, as for every other command."""
+    named = bare.root / "named.yaml"
+    command = [*bare.command("init"), "--landing", str(bare.landing), "--output", str(bare.output)]
+    done = subprocess.run(
+        [word for word in command if word not in ("--config", str(bare.config))],
+        env={**bare.environ, "HESIOD_WATCH_CONFIG": str(named)},
+        cwd=bare.root,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert f"{named} is written" in done.stdout
+    assert named.exists()
+    assert not bare.config.exists()
+
+
 @pytest.mark.parametrize(
     ("since", "left", "due"),
     [("now", 23, 0), ("always", 0, 23), ("2022-01-01", 23, 0), ("2021-03-04", 0, 23)],
