@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from open_runs import opened, pipeline_at
+from site_states import site_state
 
 from hesiod_watch import cli, config
 from hesiod_watch.cli.examples import EXAMPLES
@@ -24,6 +25,7 @@ from hesiod_watch.core.model import Stage, Status
 from hesiod_watch.fastq import qc
 from hesiod_watch.fastq.statistics import ReadStatistics
 from hesiod_watch.host import process
+from hesiod_watch.report.metrics import metrics_text
 from hesiod_watch.rules import events
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.flags import names
@@ -492,6 +494,37 @@ def test_make_targets_exist(name: str) -> None:
 
 @pytest.mark.parametrize("path", PAGES, ids=[str(path.relative_to(ROOT)) for path in PAGES])
 def test_links_have_targets(path: Path) -> None:
-    """A link to a file of the project leads to an existing file."""
-    links = re.findall(r"\]\(([^)#]+)", path.read_text("utf-8"))
-    assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
+    """A link to a file of the project leads to an existing file, and to a heading of it."""
+    links = re.findall(r"\]\(([^)#]*)(?:#([^)]+))?\)", path.read_text("utf-8"))
+    own = [
+        (path.parent / link if link else path, head) for link, head in links if "://" not in link
+    ]
+    assert [target for target, _ in own if not target.exists()] == []
+    assert [(target, head) for target, head in own if head and head not in anchors(target)] == []
+
+
+def anchors(path: Path) -> set[str]:
+    """Names of the headings of a page, as links have them."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text("utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+def test_every_page_is_in_the_index() -> None:
+    """docs/README.md leads to each page of the documentation, and README.md to it."""
+    linked = set(re.findall(r"\]\(([^)#]+)", page("docs/README.md")))
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"} == linked
+    assert "(docs/README.md)" in page("README.md")
+
+
+def test_every_metric_is_documented() -> None:
+    """docs/metrics.md has each metric with its labels and meaning, in the order of the file."""
+    text = metrics_text(site_state(1)).decode()
+    documented = [
+        (code(row[0])[0], code(row[1]), row[2]) for row in table(page("docs/metrics.md"), "metric")
+    ]
+    assert [(name, words) for name, _, words in documented] == re.findall(
+        r"^# HELP (\S+) (.*)$", text, re.M
+    )
+    for name, labels, _ in documented:
+        for found in re.findall(rf"^{name}\{{(.*)\}}", text, re.M):
+            assert sorted(re.findall(r"(\w+)=", found)) == sorted(labels)
