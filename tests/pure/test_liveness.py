@@ -6,31 +6,17 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
+from owners import HERE, PROCESS
 
 from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.rules.liveness import OwnerEvidence, judge, same_process
 
-PROCESS = Owner(
-    token="t",
-    action="process",
-    executor="local",
-    host="prom",
-    machine_id="m",
-    boot_id="b",
-    pid_namespace="pid:[1]",
-    pid=4711,
-    pid_start=99,
-    user="hesiod",
-)
 JOB = Owner(
     token="t",
     action="process",
     executor="slurm",
     slurm_job="17",
     slurm_submitted="2026-01-01T00:00:00",
-)
-HERE = OwnerEvidence(
-    same_machine=True, same_boot=True, same_pid_namespace=True, running=True, pid_start=99
 )
 ALIVE, DEAD, UNKNOWN = Liveness.ALIVE, Liveness.DEAD, Liveness.UNKNOWN
 

@@ -7,10 +7,11 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from owners import HERE, PROCESS
 from snapshots import cell, claim, flag, run
 
 from hesiod_watch.core.model import Snapshot
-from hesiod_watch.core.ownership import Liveness, Owner
+from hesiod_watch.core.ownership import Liveness
 from hesiod_watch.rules.liveness import OwnerEvidence, judge
 from hesiod_watch.rules.slurm_jobs import (
     ENDED,
@@ -31,23 +32,9 @@ from hesiod_watch.rules.unwanted_jobs import unwanted_jobs
 
 ALIVE, DEAD, UNKNOWN = Liveness.ALIVE, Liveness.DEAD, Liveness.UNKNOWN
 NAME = job_name("process", "0123456789abcdef" * 2)
-DECIDER = Owner(
-    token="t",
-    action="process",
-    executor="slurm",
-    host="prom",
-    machine_id="m",
-    boot_id="b",
-    pid_namespace="pid:[1]",
-    pid=4711,
-    pid_start=99,
-    slurm_name=NAME,
-)
+DECIDER = replace(PROCESS, executor="slurm", slurm_name=NAME)
 WORKER = replace(DECIDER, host="node1", machine_id="n", boot_id="c", slurm_job="17")
-RUNS = OwnerEvidence(
-    same_machine=True, same_boot=True, same_pid_namespace=True, running=True, pid_start=99
-)
-GONE = replace(RUNS, running=False, pid_start=None)
+GONE = replace(HERE, running=False, pid_start=None)
 ELSEWHERE = OwnerEvidence(same_machine=False)
 
 
@@ -133,7 +120,7 @@ def test_job_of_a_worker(
 
 
 @pytest.mark.parametrize(("controller", "accounting", "verdict"), TABLE.values(), ids=TABLE)
-@pytest.mark.parametrize("process", [RUNS, GONE, ELSEWHERE], ids=["runs", "gone", "elsewhere"])
+@pytest.mark.parametrize("process", [HERE, GONE, ELSEWHERE], ids=["runs", "gone", "elsewhere"])
 def test_job_of_a_claim_without_a_worker(
     controller: tuple[JobRow, ...] | None,
     accounting: tuple[JobRow, ...] | None,
@@ -151,7 +138,7 @@ def test_job_of_a_claim_without_a_worker(
 def test_no_job_and_a_dead_submitter() -> None:
     """A claim without a job is free after the end of its submitter, if the controller answers."""
     assert judge(DECIDER, GONE, JobEvidence(NAME, (), ()))[0] is DEAD
-    assert judge(DECIDER, RUNS, JobEvidence(NAME, (), ()))[0] is ALIVE
+    assert judge(DECIDER, HERE, JobEvidence(NAME, (), ()))[0] is ALIVE
     assert judge(DECIDER, ELSEWHERE, JobEvidence(NAME, (), ()))[0] is UNKNOWN
     assert judge(DECIDER, GONE, JobEvidence(NAME, None, ()))[0] is UNKNOWN
     assert judge(DECIDER, GONE)[0] is UNKNOWN
@@ -189,7 +176,7 @@ def test_a_process_that_is_seen_lives() -> None:
     """A worker whose process is seen here is alive, whatever Slurm shows."""
     here = replace(DECIDER, slurm_job="17")
     purged = JobEvidence(NAME, (), ended("COMPLETED"))
-    assert judge(here, RUNS, purged)[0] is ALIVE
+    assert judge(here, HERE, purged)[0] is ALIVE
     assert judge(here, GONE, purged)[0] is DEAD
     assert judge(here, GONE, JobEvidence(NAME, shown("COMPLETING"), ()))[0] is ALIVE
 

@@ -13,6 +13,7 @@ import pytest
 from backup_mount import BackupMount
 from bam_files import needs_samtools, reads_in, samtools
 from mounts import needs_mounts
+from simulated_cells import CELL, LIBRARY, RUN, simulated
 from sites import Site, eventually
 
 from hesiod_watch.cli.simulator import SimulatedCell
@@ -22,24 +23,20 @@ from hesiod_watch.host.files import md5
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, needs_samtools]
 
-RUN = "20261122_TEST_alpha"
-LIBRARY = "sample_A"
-CELL = "20261122_2210_1A_PAW00001_0a1b2c3d"
 NAME = f"{LIBRARY}/{CELL}"
 
 
-def simulated(landing: Path, **options: Any) -> SimulatedCell:
+def bam_cell(landing: Path, **options: Any) -> SimulatedCell:
     """A cell with two barcodes, BAM only; not written yet."""
     settings: dict[str, Any] = {
         "barcodes": ("barcode01", "Jörg"),
         "files_per_barcode": 3,
         "reads_per_file": 30,
         "mean_length": 400,
-        "era": "2026",
         "fastq": False,
         "bam": "unaligned",
     }
-    return SimulatedCell(landing, RUN, LIBRARY, CELL, **(settings | options))
+    return simulated(landing, **(settings | options))
 
 
 def processed(site: Site) -> dict[str, Any]:
@@ -72,7 +69,7 @@ def test_each_barcode_and_part_has_an_output(
 ) -> None:
     """Every read of the cell is in one output; the numbers, checksums and copies agree."""
     site = Site(tmp_path)
-    cell = simulated(site.landing, bam=bam, barcodes=barcodes, fastq=fastq)
+    cell = bam_cell(site.landing, bam=bam, barcodes=barcodes, fastq=fastq)
     cell.write()
     qc = processed(site)
     place = results(site)
@@ -115,7 +112,7 @@ def test_each_barcode_and_part_has_an_output(
 def test_a_cell_grows_while_it_is_written(tmp_path: Path) -> None:
     """Finished files are taken while the cell runs, and numbers are shown."""
     site = Site(tmp_path)
-    cell = simulated(site.landing, barcodes=(), files_per_barcode=4)
+    cell = bam_cell(site.landing, barcodes=(), files_per_barcode=4)
     steps = cell.steps()
     while len(list(cell.path.glob("bam_*/*.bam"))) < 6:
         next(steps)
@@ -146,7 +143,7 @@ def test_a_cell_grows_while_it_is_written(tmp_path: Path) -> None:
 def test_a_damaged_file_is_named(tmp_path: Path, damage: Any, reason: str) -> None:
     """A damaged BAM stops the cell with its name and the reason; the other reads are shown."""
     site = Site(tmp_path)
-    cell = simulated(site.landing)
+    cell = bam_cell(site.landing)
     cell.write()
     bad = sources_of(cell, "barcode01", "pass")[1]
     bad.write_bytes(damage(bad.read_bytes()))
@@ -175,7 +172,7 @@ def test_copies_and_deletion(tmp_path: Path, bam: str) -> None:
         site = Site(tmp_path)
         site.configure(more=f"backups: {{second: {{location: {mounted.place}, timeout: 10s}}}}\n")
         site.run("backup-init", "second")
-        cell = simulated(site.landing, bam=bam)
+        cell = bam_cell(site.landing, bam=bam)
         cell.write()
         sources = {path.relative_to(cell.path) for path in cell.path.glob("bam_*/*/*.bam")}
         processed(site)

@@ -21,6 +21,7 @@ import pytest
 from bam_files import needs_samtools
 from mounts import in_memory, needs_mounts
 from output_hashes import spoil, write_output_hash
+from simulated_cells import CELL, LIBRARY, RUN, simulated
 from sites import Site
 from younger_files import end_with_summaries
 
@@ -32,9 +33,6 @@ pytestmark = [
     *(needs_mounts, needs_samtools),
 ]
 
-RUN = "20261122_TEST_alpha"
-LIBRARY = "sample_A"
-CELL = "20261122_2210_1A_PAW00001_0a1b2c3d"
 DATA = (".fastq", ".fastq.gz", ".bam", ".pod5")
 
 Make = Callable[[Path], SimulatedCell]
@@ -51,23 +49,11 @@ class Tree:
     whole: bool = True  # whether every copy is good, so that a strip may remove the data
 
 
-def cell(landing: Path, **options: Any) -> SimulatedCell:
-    """A small cell with two barcodes; not written yet."""
-    settings: dict[str, Any] = {
-        "barcodes": ("barcode01", "barcode02"),
-        "files_per_barcode": 2,
-        "reads_per_file": 20,
-        "mean_length": 300,
-        "era": "2026",
-    }
-    return SimulatedCell(landing, RUN, LIBRARY, CELL, **(settings | options))
-
-
 def plain(**options: Any) -> Make:
     """A tree as the simulator writes it."""
 
     def make(landing: Path) -> SimulatedCell:
-        made = cell(landing, **options)
+        made = simulated(landing, **options)
         made.write()
         return made
 
