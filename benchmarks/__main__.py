@@ -38,6 +38,9 @@ BENCHMARKS: dict[str, Benchmark] = {  # by module in this directory
         "how much CPU time the commands take on a site of many runs",
         ("--runs", "20", "--rounds", "1"),
     ),
+    "pages": Benchmark(
+        "what the page of a very large cell costs", ("--reads", "3000000", "--rounds", "1")
+    ),
     "settled": Benchmark("what many settled runs cost", ("--runs", "100", "500")),
     "memory": Benchmark("how much memory a cell of very many files takes", ("--files", "5000")),
     "upstreams": Benchmark(
