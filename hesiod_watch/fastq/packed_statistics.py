@@ -31,7 +31,7 @@ from hesiod_watch.fastq.statistics import (
     ReadStatistics,
 )
 
-_Table = tuple[NDArray[np.int64], NDArray[np.int64]]
+CountTable = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Sorted distinct values, and the count of each."""
 
 _NO_TABLE = (0, "<u1", "<u1")
@@ -44,7 +44,7 @@ _JOINT_TABLES = 1 + 2 * len(HEADLINE_KINDS)
 
 def pack(statistics: ReadStatistics) -> bytes:
     """Encode statistics as bytes; `unpack` returns equal statistics."""
-    return _encode(_facts(statistics), [_table(counter) for counter in _counters(statistics)])
+    return _encode(_facts(statistics), [count_table(counter) for counter in _counters(statistics)])
 
 
 def unpack(packed: bytes) -> ReadStatistics:
@@ -90,7 +90,7 @@ def add(packed: bytes, more: ReadStatistics) -> bytes:
     counts.merge(more.bam)
     both |= _bam_facts(counts)
     merged = [
-        _merge(table, _table(counter))
+        _merge(table, count_table(counter))
         for table, counter in zip(tables, _counters(more), strict=True)
     ]
     return _encode(both, merged)
@@ -131,14 +131,15 @@ def _bam_of(facts: Mapping[str, Any]) -> BamCounts:
     return BamCounts(**{**found, "modified_models": set(found["modified_models"])})
 
 
-def _table(counter: Counter[int]) -> _Table:
+def count_table(counter: Counter[int]) -> CountTable:
+    """Sorted distinct values of a counter, and the count of each."""
     values = np.fromiter(counter.keys(), np.int64, len(counter))
     counts = np.fromiter(counter.values(), np.int64, len(counter))
     order = np.argsort(values)
     return values[order], counts[order]
 
 
-def _merge(one: _Table, other: _Table) -> _Table:
+def _merge(one: CountTable, other: CountTable) -> CountTable:
     if not len(other[0]):
         return one
     values, places = np.unique(np.concatenate((one[0], other[0])), return_inverse=True)
@@ -148,7 +149,7 @@ def _merge(one: _Table, other: _Table) -> _Table:
     return values, counts
 
 
-def _encode(facts: dict[str, Any], tables: Iterable[_Table]) -> bytes:
+def _encode(facts: dict[str, Any], tables: Iterable[CountTable]) -> bytes:
     columns: list[bytes] = []
     types: list[tuple[int, str, str]] = []
     for values, counts in tables:
@@ -169,11 +170,11 @@ def _smallest(numbers: NDArray[np.int64]) -> NDArray[np.integer[Any]]:
     return numbers.astype(f"<u{size}")
 
 
-def _decode(packed: bytes) -> tuple[dict[str, Any], Sequence[_Table]]:
+def _decode(packed: bytes) -> tuple[dict[str, Any], Sequence[CountTable]]:
     (length,) = _HEAD.unpack_from(packed)
     facts: dict[str, Any] = json.loads(packed[_HEAD.size : _HEAD.size + length])
     columns = isal_zlib.decompress(packed[_HEAD.size + length :])
-    tables: list[_Table] = []
+    tables: list[CountTable] = []
     at = 0
     for size, *types in (*facts["tables"], *facts.get("joint", [_NO_TABLE] * _JOINT_TABLES)):
         steps, counts = (

@@ -24,13 +24,17 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hesiod_watch.core.naming import DUPLEX_PARTS, PARTS
 from hesiod_watch.core.times import iso
 from hesiod_watch.fastq.joint_figures import joint_figures
+from hesiod_watch.fastq.packed_statistics import CountTable, count_table
 from hesiod_watch.fastq.statistics import (
     LENGTH_EDGES,
     YIELD_SECONDS,
@@ -128,34 +132,30 @@ def group(statistics: ReadStatistics, bare_rule: str) -> dict[str, Any]:
 
     In the main Q, reads without a tag `qs:f` count by `bare_rule`: skip60 or whole.
     """
-    reads, bases, lengths = statistics.reads, statistics.bases, statistics.lengths
-    qualities = statistics.qualities
-    headline = _both(qualities["tagged.qs"], qualities[f"bare.{bare_rule}"])
-    median_q = _median(headline.reads)
+    reads, bases, lengths = statistics.reads, statistics.bases, count_table(statistics.lengths)
+    totals = {kind: distribution.total for kind, distribution in statistics.qualities.items()}
+    headline = _both(statistics.qualities["tagged.qs"], statistics.qualities[f"bare.{bare_rule}"])
+    qualities = count_table(headline.reads)
+    median_q = _median(qualities)
     return {
         "reads": reads,
         "bases": bases,
-        "n50": n50(lengths),
+        "n50": _n50(lengths),
         "mean_length": bases / reads if reads else None,
         "median_length": _median(lengths),
-        "shortest": min(lengths, default=None),
-        "longest": max(lengths, default=None),
+        "shortest": min(statistics.lengths, default=None),
+        "longest": max(statistics.lengths, default=None),
         "gc": statistics.gc / statistics.acgt if statistics.acgt else None,
-        "mean_q": _mean(headline, reads),
+        "mean_q": _mean(headline.total, reads),
         "median_q": None if median_q is None else median_q / 1000,
-        "mean_q_whole": _mean(_both(qualities["tagged.whole"], qualities["bare.whole"]), reads),
-        "mean_q_skip60": _mean(_both(qualities["tagged.skip60"], qualities["bare.skip60"]), reads),
-        "mean_q_qs": _mean(qualities["tagged.qs"], reads) if statistics.tagged == reads else None,
-        **{
-            f"reads_q{limit}": sum(
-                count for quality, count in headline.reads.items() if quality >= 1000 * limit
-            )
-            for limit in (10, 15, 20)
-        },
+        "mean_q_whole": _mean(totals["tagged.whole"] + totals["bare.whole"], reads),
+        "mean_q_skip60": _mean(totals["tagged.skip60"] + totals["bare.skip60"], reads),
+        "mean_q_qs": _mean(totals["tagged.qs"], reads) if statistics.tagged == reads else None,
+        **{f"reads_q{limit}": _at_least(qualities, 1000 * limit) for limit in (10, 15, 20)},
         "bases_q20": statistics.bases_q20 / bases if bases else None,
         "bases_q30": statistics.bases_q30 / bases if bases else None,
         "length_histogram": _length_histogram(lengths),
-        "quality_histogram": _quality_histogram(headline),
+        "quality_histogram": _quality_histogram(qualities, headline.bases),
         "yield": _yield(statistics),
         "channels": {
             "active": len(statistics.channels),
@@ -189,13 +189,15 @@ def n50(lengths: Counter[int]) -> int | None:
 
     The sum begins with the longest read.
     """
-    bases = sum(length * count for length, count in lengths.items())
-    running = 0
-    for length in sorted(lengths, reverse=True):
-        running += length * lengths[length]
-        if 2 * running >= bases:
-            return length
-    return None
+    return _n50(count_table(lengths))
+
+
+def _n50(lengths: CountTable) -> int | None:
+    values, counts = lengths
+    if not len(values):
+        return None
+    running = np.cumsum((values * counts)[::-1])
+    return int(values[::-1][np.searchsorted(2 * running, running[-1])])
 
 
 def _mean_q(total: ReadStatistics, bare_rule: str) -> dict[str, str]:
@@ -241,62 +243,68 @@ def _of_both_formats(several: Collection[ReadStatistics]) -> ReadStatistics:
 
 
 def _both(one: LengthDistribution, other: LengthDistribution) -> LengthDistribution:
+    """Both together. If one is empty, the other itself is returned, and must not be changed."""
+    if not one.reads or not other.reads:
+        return one if one.reads else other
     both = LengthDistribution()
     both.merge(one)
     both.merge(other)
     return both
 
 
-def _mean(distribution: LengthDistribution, reads: int) -> float | None:
-    return round(distribution.total / reads / 1_000_000, 6) if reads else None
+def _mean(total: int, reads: int) -> float | None:
+    """Mean Q over reads from its sum in millionths."""
+    return round(total / reads / 1_000_000, 6) if reads else None
 
 
-def _median(counts: Counter[int]) -> float | None:
+def _median(table: CountTable) -> float | None:
     """Median of the values, each counted as often as it occurs; None without values.
 
     For an even number it is the mean of the middle two.
     """
-    total = counts.total()
-    if not total:
+    values, counts = table
+    seen = np.cumsum(counts)
+    if not len(seen) or not seen[-1]:
         return None
-    middle: list[int] = []
-    seen = 0
-    for value in sorted(counts):
-        seen += counts[value]
-        if not middle and 2 * seen >= total:
-            middle.append(value)
-        if 2 * seen > total:
-            middle.append(value)
-            break
-    return sum(middle) / 2
+    total = int(seen[-1])
+    first, second = np.searchsorted(seen, ((total + 1) // 2, total // 2 + 1))
+    return (int(values[first]) + int(values[second])) / 2
 
 
-def _length_histogram(lengths: Counter[int]) -> dict[str, list[int]]:
+def _at_least(table: CountTable, limit: int) -> int:
+    """Number of values that are `limit` or more."""
+    values, counts = table
+    return int(counts[np.searchsorted(values, limit) :].sum())
+
+
+def _by_class(table: CountTable, edges: Sequence[int], amounts: NDArray[np.int64]) -> list[int]:
+    """Sums of `amounts`, one for each value of the table, between edges."""
+    sums = np.concatenate(([0], np.cumsum(amounts)))[np.searchsorted(table[0], edges)]
+    found: list[int] = np.diff(sums).tolist()
+    return found
+
+
+def _length_histogram(lengths: CountTable) -> dict[str, list[int]]:
     """Reads and bases by length, in bins that grow by an eighth, over the lengths that occur."""
-    if not lengths:
+    values, counts = lengths
+    if not len(values):
         return {"edges": [], "reads": [], "bases": []}
-    first, last = (
-        bisect_right(LENGTH_EDGES, extreme) - 1 for extreme in (min(lengths), max(lengths))
-    )
+    first, last = (bisect_right(LENGTH_EDGES, values[end]) - 1 for end in (0, -1))
     edges = list(LENGTH_EDGES[first : last + 2])
-    reads, bases = [0] * (len(edges) - 1), [0] * (len(edges) - 1)
-    for length, count in lengths.items():
-        number = bisect_right(edges, length) - 1
-        reads[number] += count
-        bases[number] += length * count
-    return {"edges": edges, "reads": reads, "bases": bases}
+    return {
+        "edges": edges,
+        "reads": _by_class(lengths, edges, counts),
+        "bases": _by_class(lengths, edges, values * counts),
+    }
 
 
-def _quality_histogram(headline: LengthDistribution) -> dict[str, Any]:
-    size = max(headline.bases, default=-1) + 1
-    reads = [0] * size
-    for quality, count in headline.reads.items():
-        reads[quality // 500] += count
+def _quality_histogram(qualities: CountTable, bases: Counter[int]) -> dict[str, Any]:
+    size = max(bases, default=-1) + 1
     return {
         "start": 0.0,
         "width": 0.5,
-        "reads": reads,
-        "bases": [headline.bases[number] for number in range(size)],
+        "reads": _by_class(qualities, range(0, 500 * size + 1, 500), qualities[1]),
+        "bases": [bases[number] for number in range(size)],
     }
 
 
