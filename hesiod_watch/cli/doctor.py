@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hesiod_watch.cli.common import show_run
+from hesiod_watch.cli.common import all_runs, show_run
 from hesiod_watch.cli.slurm_checks import check_slurm
 from hesiod_watch.config import Config
 from hesiod_watch.core.action_kinds import PROCESS
@@ -40,10 +40,12 @@ from hesiod_watch.remote.sequencer.checks import check_upstream
 from hesiod_watch.rules.attention import attention_of_site
 from hesiod_watch.rules.heartbeat import attention_of_watchers
 from hesiod_watch.rules.liveness import SLURM
+from hesiod_watch.rules.run_attention import quarantined_names
+from hesiod_watch.rules.run_layout import LAYOUT
 from hesiod_watch.rules.stages import settled
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.areas import OutputArea, landing_owners, landing_problem
-from hesiod_watch.runs.landing import LandingArea
+from hesiod_watch.runs.landing import PIPELINE, LandingArea
 from hesiod_watch.runs.orphans import find_orphans
 from hesiod_watch.runs.state_files import state_directory
 from hesiod_watch.service.capacity import growth, spaces
@@ -58,6 +60,8 @@ ORPHANS_SHOWN = 50
 """Number of orphaned directories of results that are named."""
 NEWEST_RUNS = 5
 """Number of runs whose directories are tried."""
+NAMES_TRIED, MOST_NAMED = 200, 5
+"""Number of runs not taken up whose names are tried, and of names that are shown."""
 DIRECTORIES_READ = 200
 """Most directories of a cell that are tried."""
 CODER_MISSING = (
@@ -187,6 +191,25 @@ def _newest_runs(name: str, config: Config) -> Iterator[Check]:
     if newest and not wrong:
         runs = number_of(len(newest), "newest run")
         yield Check(name, True, f"{runs}: cells can be read, flags and results can be written")
+
+
+def _misplaced(name: str, config: Config) -> Iterator[Check]:
+    """Report what is not worked on in the newest runs, and in the newest that are not taken up."""
+    runs = sorted(all_runs(config), key=_changed)
+    new = [run for run in runs if not os.path.lexists(run / PIPELINE)]
+    beside = LandingArea(config.landing, config.batch).runs_beside()
+    found = [
+        each
+        for run in sorted({*runs[-NEWEST_RUNS:], *new[-NAMES_TRIED:]})
+        for each in show_run(config, run, lambda snapshot: [*quarantined_names(snapshot, beside)])
+    ]
+    for each in found[:MOST_NAMED]:
+        sentence = f"{each.subject}: {each.sentence}"
+        ok = False if each.kind in LAYOUT else None
+        yield Check(name, ok, "; ".join((sentence, *map(str, each.steps))))
+    if len(found) > MOST_NAMED:
+        more = number_of(len(found) - MOST_NAMED, "more name")
+        yield Check(name, None, f"{more}: hesiod-watch status --attention")
 
 
 def _changed(run: Path) -> float:
@@ -358,6 +381,7 @@ CHECKS: tuple[tuple[str, Callable[[str, Config], Iterator[Check]]], ...] = (
     ("output", _output),
     ("config", _configuration),
     ("runs", _newest_runs),
+    ("runs", _misplaced),
     ("results", _orphans),
     ("workers", _workers),
     ("tools", _tools),

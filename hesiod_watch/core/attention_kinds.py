@@ -245,7 +245,7 @@ _RUNS = (
         PERSON,
         "the same cell is in two libraries of a run, so neither is worked on",
         "{it} not worked on: {why}",
-        (Step("compare the copies of the cell, and move one of them out of the landing area"),),
+        (Step("compare the copies of the cell, and move one of them out of the run"),),
         Stops.NOTHING,
     ),
     AttentionKind(
@@ -274,7 +274,7 @@ _RUNS = (
         PERSON,
         "cells are one level too high or too deep, so they are not found",
         "{it} not worked on: {why}",
-        (Step("move it, so that the cell is at RUN/LIBRARY/CELL in the landing area"),),
+        (Step("move it, so that the cell is at {area}/RUN/LIBRARY/CELL"),),
         Stops.NOTHING,
     ),
 )

@@ -35,18 +35,25 @@ def framed(question: str) -> str:
 
 QUIET_MINUTES = 4 * 24 * 60
 """Age of pooled data at which their final_summary is missed; no acquisition takes so long."""
+_DATA = r'\( -name "fast[q5]*" -o -name "pod5*" -o -name "bam*" \)'
 CELLS = framed(
-    r'find . -mindepth 1 -maxdepth 3 -name ".*" -prune -o -type d '
-    r"\( -readable -executable "
-    r'\( -path "./*/*/*" \( -name "fast[q5]*" -o -name "pod5*" -o -name "bam*" \) '
-    rf'-mmin +{QUIET_MINUTES} -printf "q%P\0" -o -printf "d%P\0" \) '
-    r'-o -printf "u%P\0" -prune \) '
-    r'-o -type f -path "./*/*/final_summary*.txt" -printf "s%P\0"'
+    r"find . -mindepth 1 -maxdepth 5 -regextype posix-extended "
+    r'-name ".*" -prune -o -path "./*/*/*/*" \( -type d -regex ".*/[0-9]{8}_[0-9]{3,6}_[^/]*" '
+    rf'-printf "d%P\0" -prune -o {_DATA} -prune -o -readable -executable -o -prune \) '
+    r"-o -type d \( -readable -executable "
+    rf'\( -path "./*/*/*" {_DATA} \( -mmin +{QUIET_MINUTES} -printf "q%P\0" '
+    r'-o -printf "d%P\0" \) -prune '
+    r'-o -printf "d%P\0" -path "./*/*/*" -regex ".*/[0-9]{8}_[0-9]{3,6}_[^/]*" -prune '
+    r'-o -true \) -o -printf "u%P\0" -prune \) '
+    r'-o -type l -printf "l%P\0t%l\0" '
+    r'-o -type f -path "./*/final_summary*.txt" -printf "s%P\0"'
 )
 """Query for directories at three levels: runs, libraries, cells. `$1` contains the runs.
 
 A record is a letter and a path: a directory is `d`, or `q` if it may contain data and nothing came
-into it for QUIET_MINUTES, or `u` if it cannot be read. `s` is a final_summary in a library.
+into it for QUIET_MINUTES, or `u` if it cannot be read. `l` is a link, and the next record, `t`, is
+its target. `s` is a final_summary in a run or in a library. Below the level of cells there are only
+`d` for cells that are too deep.
 """
 ENDED = framed(
     r'find . -mindepth 1 -maxdepth 4 -name ".*" -prune'

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from pathlib import Path
 
 from hesiod_watch.core.attention import Attention
 from hesiod_watch.core.attention_kinds import KINDS
@@ -28,7 +29,7 @@ def attention_of_run(
 ) -> Iterator[Attention]:
     """Yield what is blocked in a run, without its cells."""
     yield from _access(snapshot, around)
-    yield from _quarantined(snapshot)
+    yield from quarantined_names(snapshot, around.effects.beside_batch)
     if snapshot.problem or not snapshot.has_pipeline:
         yield from _refused(snapshot, around)
         return
@@ -69,11 +70,23 @@ def _access(snapshot: Snapshot, around: Circumstances) -> Iterator[Attention]:
         yield KINDS["not-permitted"].about(snapshot.run, cell, why=denied.why, path=denied.path)
 
 
-def _quarantined(snapshot: Snapshot) -> Iterator[Attention]:
+def quarantined_names(snapshot: Snapshot, beside_batch: Iterable[Path] = ()) -> Iterator[Attention]:
+    """Yield what is not worked on in a run.
+
+    Where the run is a directory of runs, `beside_batch` has them, with the advice that helps.
+    """
+    has_runs = any(path.is_relative_to(snapshot.path) for path in beside_batch)
     for entry in snapshot.quarantined:
+        if has_runs and entry.kind == "wrong-level":
+            continue
         it = "it is" if entry.name == display(snapshot.run) else f"{entry.name} is"
         yield KINDS[entry.kind].about(
-            snapshot.run, it=it, name=entry.name, why=entry.why, path=_place(snapshot, entry)
+            snapshot.run,
+            it=it,
+            name=entry.name,
+            why=entry.why,
+            path=_place(snapshot, entry),
+            area=snapshot.path.parent,
         )
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from hesiod_watch.core import naming, pooled
+from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.model import CellId, QuarantinedName
 from hesiod_watch.core.pooled import PooledCell
 
@@ -23,7 +24,27 @@ _NOT_RUNS = frozenset({"lost+found"})
 _NOT_LIBRARIES = frozenset({"pipeline", "rundata"})
 _FILE_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,4}$")
 
+LAYOUT = ("link", "wrong-level")
+"""Kinds of quarantined names that are at a place where no run, library or cell is looked for."""
 LINK = "a symbolic link; links are not followed"
+_ADVISED = ("quarantined", "doubled", *LAYOUT)
+"""Kinds of names whose steps help on an upstream, too."""
+BELONGS = "cells belong at RUN/LIBRARY/CELL"
+DEEPEST = 2
+"""Levels below the level of cells in which cells are looked for."""
+
+
+def too_deep(name: str, path: str) -> QuarantinedName:
+    """Quarantined `name` that contains a cell's directory at `path`, too deep."""
+    why = f"{naming.display(path)} is a cell's directory too deep in the run; {BELONGS}"
+    return QuarantinedName(name, why, "wrong-level")
+
+
+def in_run_itself(name: str, data: str) -> QuarantinedName:
+    """Quarantined `name` that has `data` where libraries belong."""
+    shown = naming.display(data)
+    why = f"{shown} is in the run itself, without library and cell directories; {BELONGS}"
+    return QuarantinedName(name, why, "wrong-level")
 
 
 def may_be_run(name: str) -> bool:
@@ -42,6 +63,13 @@ def may_link_to_directory(name: str) -> bool:
     Where a link leads is never examined: a dead mount there would stop all other work.
     """
     return _FILE_SUFFIX.search(name) is None
+
+
+def with_advice(entry: QuarantinedName, area: str) -> str:
+    """Sentence about a name in the runs of `area`, with the step that helps."""
+    found = KINDS[entry.kind].about(name=entry.name, area=area)
+    steps = found.steps if entry.kind in _ADVISED else ()
+    return "; ".join((f"{entry.name}: {entry.why}", *map(str, steps)))
 
 
 @dataclass

@@ -25,6 +25,7 @@ from typing import Literal
 from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.core.naming import display, parse_cell
 from hesiod_watch.core.text import number_of
+from hesiod_watch.rules.historic import day_of
 from hesiod_watch.rules.run_layout import may_be_library, may_be_run, may_link_to_directory
 from hesiod_watch.runs.minknow.layout import is_data_directory_name
 
@@ -37,6 +38,9 @@ _BATCHES: dict[Batch, re.Pattern[str] | None] = {
     "year": re.compile(r"[0-9]{4}"),  # 2026
     "month": re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])"),  # 2026-11
 }
+
+
+_NUMBERS = re.compile(r"[0-9]+(-[0-9]+)*")
 
 
 class LandingLevel(Enum):
@@ -102,7 +106,7 @@ class LandingArea:
                 Path(place, name)
                 for name, is_link in _names(place)
                 if is_link
-                and self.below(level, name) is not None
+                and (self.below(level, name) is not None or _seems_run_or_batch(name))
                 and may_link_to_directory(name)
                 and not self._leads_inside(Path(place, name))
             )
@@ -134,15 +138,20 @@ class LandingArea:
                 continue
             if own and _has_cells(directory):
                 found.add(directory)
-            elif own or any(
-                pattern and pattern.fullmatch(directory.name) for pattern in _BATCHES.values()
-            ):
-                found.update(
-                    Path(run)
-                    for run, below in self._followed(place, LandingLevel.BATCH)
-                    if below is LandingLevel.RUN and _has_cells(Path(run))
-                )
+            elif own or _is_batch(directory.name):
+                below = set(self._runs_below(directory))
+                # A day is in the name of a run: cells in it are too deep.
+                found |= {directory} if below and day_of(directory.name) else below
         return sorted(found)
+
+    def _runs_below(self, directory: Path, *, again: bool = True) -> Iterator[Path]:
+        """Yield the directories with cells in one that is no run, or in its months, as 2026/11."""
+        for place, level in self._followed(str(directory), LandingLevel.BATCH):
+            below = Path(place)
+            if level is LandingLevel.RUN and _has_cells(below):
+                yield below
+            elif level is LandingLevel.RUN and again and _NUMBERS.fullmatch(below.name):
+                yield from self._runs_below(below, again=False)
 
     def fitting_batch(self, beside: Iterable[Path]) -> Batch | None:
         """Setting of `batch` with which all of these are runs; None if they need several.
@@ -235,6 +244,16 @@ class LandingArea:
                 yield f"{place}/{name}", below
 
 
+def _is_batch(name: str) -> bool:
+    """Whether a name is that of a batch directory of any setting."""
+    return any(pattern and pattern.fullmatch(name) for pattern in _BATCHES.values())
+
+
+def _seems_run_or_batch(name: str) -> bool:
+    """Whether a name is one of a run or a batch where this setting of `batch` expects none."""
+    return _is_batch(name) or (may_be_run(name) and day_of(name) != "")
+
+
 def _names(place: str) -> list[tuple[str, bool]]:
     """Names of the directories and of the links in a directory; whether each is a link."""
     try:
@@ -249,10 +268,14 @@ def _names(place: str) -> list[tuple[str, bool]]:
 
 
 def _has_cells(run: Path) -> bool:
-    """Whether a directory has a cell where a run has it."""
+    """Whether a directory has a cell where a run has it, or in the place of a library."""
     with suppress(OSError):
         for library in run.iterdir():
-            if library.is_dir() and any(parse_cell(name) for name in os.listdir(library)):
+            if (
+                not library.is_symlink()
+                and library.is_dir()
+                and (parse_cell(library.name) or any(map(parse_cell, os.listdir(library))))
+            ):
                 return True
     return False
 

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from hesiod_watch.config import Config
 from hesiod_watch.core.attention import Attention
-from hesiod_watch.core.circumstances import Circumstances, SlurmCondition
+from hesiod_watch.core.circumstances import Circumstances, ConfigEffects, SlurmCondition
+from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Policy, RunName, Snapshot
 from hesiod_watch.core.naming import display
 from hesiod_watch.rules import attention, attention_events, events
 from hesiod_watch.rules.liveness import under_way
 from hesiod_watch.rules.run_types import type_of
+from hesiod_watch.runs.landing import LandingArea
 from hesiod_watch.service.circumstances import is_configured
 
 logger = logging.getLogger(__name__)
@@ -57,6 +60,7 @@ class RunsThatNeedPerson:
             upstream_configured=is_configured(snapshot.upstream, self.config),
             lost_by=self.missing.get(snapshot.path, ("",))[0],
             slurm=self.slurm,
+            effects=ConfigEffects(beside_batch=self._runs_inside(snapshot)),
         )
         found = attention.attention(snapshot, around, self.policy, now)
         if person := tuple(each for each in found if each.needs_person):
@@ -67,6 +71,13 @@ class RunsThatNeedPerson:
                 logger.warning(
                     each.kind, extra=fields(run=each.run, cell=each.cell, why=each.sentence)
                 )
+
+    def _runs_inside(self, snapshot: Snapshot) -> tuple[Path, ...]:
+        """Runs in directories that seem to be runs; found only if this one's cells are too deep."""
+        if any(entry.kind == "wrong-level" for entry in snapshot.quarantined):
+            with suppress(TemporaryError):
+                return tuple(LandingArea(self.config.landing, self.config.batch).runs_beside())
+        return ()
 
     def forget(self, run_dir: Path) -> None:
         """Forget what is known about a run."""

@@ -158,6 +158,8 @@ def test_mount_of_a_link_is_that_of_its_target(tmp_path: Path) -> None:
         ("month", ["2026/20261122_a", "2025/20251122_b"], "year"),
         ("none", ["2026/20261122_a"], "year"),
         ("year", ["project/20261122_a"], None),
+        ("none", ["2026/11/20261122_a"], None),
+        ("month", ["2026/11/20261122_a"], None),
         ("month", ["20261122_a", "2026/20261122_b"], None),
     ],
 )

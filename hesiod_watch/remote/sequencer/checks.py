@@ -26,9 +26,11 @@ from hesiod_watch.remote.connection import connected
 from hesiod_watch.remote.endpoint import Endpoint
 from hesiod_watch.remote.sequencer.listing import list_upstream
 from hesiod_watch.rules.exit_codes import judge_query, last_line
+from hesiod_watch.rules.run_layout import LAYOUT, with_advice
 
 OLDEST_RSYNC = (3, 1)
 _RSYNC = re.compile(rb"rsync +version v?([0-9]+)\.([0-9]+)\.([0-9]+)")
+MOST_NAMED = 3  # names at a wrong place that a check lists
 CLOCKS_APART = 60.0
 """Seconds by which two clocks may differ before it needs a person."""
 
@@ -93,6 +95,13 @@ class _Doctor:
         listing = list_upstream(self.upstream, runner=self.endpoint.runner)
         if listing.problem:
             return Check("lists", False, listing.problem)
+        misplaced = [entry for entry in listing.quarantined if entry.kind in LAYOUT]
+        if misplaced:
+            place = str(self.upstream.place)
+            named = [with_advice(entry, place) for entry in misplaced[:MOST_NAMED]]
+            if len(misplaced) > MOST_NAMED:
+                named.append(f"and {len(misplaced) - MOST_NAMED} more")
+            return Check("lists", False, "; ".join(named))
         cells = sum(len(each.cells) for each in listing.runs)
         more = (
             f", and {number_of(len(listing.quarantined), 'name')} not to be touched"

@@ -7,6 +7,7 @@ libraries and cells. Links are not followed.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -21,7 +22,15 @@ from hesiod_watch.host.command import CommandRunner, run
 from hesiod_watch.remote.connection import connected
 from hesiod_watch.remote.directory import RemoteDirectory
 from hesiod_watch.rules.exit_codes import last_line
-from hesiod_watch.rules.run_layout import RunContents, may_be_library, may_be_run
+from hesiod_watch.rules.run_layout import (
+    LINK,
+    RunContents,
+    in_run_itself,
+    may_be_library,
+    may_be_run,
+    may_link_to_directory,
+    too_deep,
+)
 from hesiod_watch.rules.run_names import FoundRun
 from hesiod_watch.runs.minknow.layout import is_data_directory_name
 
@@ -112,47 +121,79 @@ _POOLED_UNKNOWN = (
 )
 
 
-def _has_cell(run: RunContents | None, library: str) -> bool:
-    return run is not None and any(cell.library == library for cell in run.cells)
+def _has_cell(run: RunContents | None, library: str = "") -> bool:
+    """Whether a run has a cell, in any library or in this one."""
+    return run is not None and any(library in ("", cell.library) for cell in run.cells)
 
 
 def _name_of(acquisition: PooledCell) -> str:
     return acquisition.name
 
 
+def _leads_inside(place: Location, link: str, target: str) -> bool:
+    """Whether the text of a link at the top of an upstream names a place in it."""
+    path = posixpath.normpath(posixpath.join(place.path, posixpath.dirname(link), target))
+    return path.startswith(posixpath.normpath(place.path) + "/")
+
+
 def _classify(
     answer: Iterable[bytes], place: Location
 ) -> tuple[tuple[UpstreamRun, ...], tuple[QuarantinedName, ...]]:
     runs: dict[str, RunContents] = {}
-    quarantined: dict[str, str] = {}
+    quarantined: dict[str, QuarantinedName] = {}
     pooled: dict[tuple[str, str], set[PooledCell]] = {}
     quiet: dict[tuple[str, str], bool] = {}
+    deep: dict[tuple[str, str], list[str]] = {}
+    bare: dict[str, str] = {}  # run → a final_summary in it
+    link = ""
     for record in answer:
-        kind, parts = record[:1], tuple(map(decoded, record[1:].split(b"/")))
+        kind, path = record[:1], decoded(record[1:])
+        if kind == b"t" and link and not ("/" not in link and _leads_inside(place, link, path)):
+            quarantined[link] = QuarantinedName(naming.display(link), LINK, "link")
+        if kind == b"t":
+            continue
+        parts = tuple(path.split("/"))
+        link = ""
         if not may_be_run(parts[0]) or not all(map(may_be_library, parts[1:2])):
             continue
         if any("/".join(parts[:length]) in quarantined for length in range(1, len(parts))):
             continue
         run, library, cell = (*parts, "", "")[:3]
-        if cell and kind == b"s":
+        if kind == b"l":
+            if may_link_to_directory(parts[-1]) and (not cell or naming.looks_like_cell(cell)):
+                link = path
+        elif len(parts) > 3:
+            if naming.parse_cell(parts[-1]):
+                deep.setdefault((run, library), []).append("/".join(parts[1:]))
+        elif kind == b"s" and not cell:
+            bare[run] = library
+        elif cell and kind == b"s":
             if acquisition := acquisition_in(cell):
                 pooled.setdefault((run, library), set()).add(acquisition)
-            continue
-        if cell and is_data_directory_name(cell):
+        elif cell and is_data_directory_name(cell):
             quiet[run, library] = quiet.get((run, library), True) and kind == b"q"
-            continue
-        if cell:
+        elif cell:
             runs.setdefault(run, RunContents()).add(library, cell)
-            continue
-        problem = naming.library_problem(library) if library else naming.run_problem(run)
-        if why := problem or ("it cannot be read" if kind == b"u" else ""):
-            quarantined["/".join(parts)] = why
+        else:
+            problem = naming.library_problem(library) if library else naming.run_problem(run)
+            if why := problem or ("it cannot be read" if kind == b"u" else ""):
+                unreadable = "" if problem else "unreadable"
+                quarantined[path] = QuarantinedName(
+                    naming.display(path), why, unreadable or "quarantined"
+                )
     for (run, library), acquisitions in pooled.items():
         runs.setdefault(run, RunContents()).add_pooled(library, sorted(acquisitions, key=_name_of))
     for (run, library), is_quiet in quiet.items():
         if is_quiet and (run, library) not in pooled and not _has_cell(runs.get(run), library):
-            quarantined[f"{run}/{library}"] = _POOLED_UNKNOWN
-    listed = [QuarantinedName(naming.display(name), why) for name, why in quarantined.items()]
+            name = f"{run}/{library}"
+            quarantined[name] = QuarantinedName(naming.display(name), _POOLED_UNKNOWN, "pooled")
+    for (run, library), paths in deep.items():
+        if not _has_cell(runs.get(run), library):
+            quarantined[run] = too_deep(naming.display(run), min(paths))
+    for run, summary in bare.items():
+        if not _has_cell(runs.get(run)):
+            quarantined[run] = in_run_itself(naming.display(run), summary)
+    listed = list(quarantined.values())
     for run, found in runs.items():
         found.quarantine_twins()
         listed += [replace(each, name=f"{run}/{each.name}") for each in found.quarantined]

@@ -17,6 +17,7 @@ from hesiod_watch.core.naming import display, is_final_summary, parse_cell
 from hesiod_watch.core.pooled import PooledCell, acquisition_in
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host.files import OpenDirectory
+from hesiod_watch.rules.run_layout import BELONGS, DEEPEST, in_run_itself, too_deep
 from hesiod_watch.runs.minknow.layout import (
     ALL_KINDS,
     data_directories,
@@ -24,8 +25,6 @@ from hesiod_watch.runs.minknow.layout import (
     is_data_directory_name,
 )
 
-DEEPEST = 2
-"""Levels below the level of cells in which cells are looked for."""
 MOST_DIRECTORIES = 100
 """Directories that are listed to find them."""
 _NAMED = 3
@@ -96,17 +95,14 @@ def find_misplaced(
     more only if it contains such data. Never raises.
     """
     name, library_dir = display(library), run.open(library)
-    belongs = "cells belong at RUN/LIBRARY/CELL"
     try:
         if _is_data_directory(run, library):
-            why = f"{name} is in the run itself, without library and cell directories"
-            yield QuarantinedName(library, f"{why}; {belongs}", "wrong-level")
+            yield in_run_itself(library, library)
         elif parse_cell(library) and not any(map(is_data_directory_name, names)):
-            why = f"{name} is a cell's directory without a library above it; {belongs}"
+            why = f"{name} is a cell's directory without a library above it; {BELONGS}"
             yield QuarantinedName(library, why, "wrong-level")
         elif deep := _find_deep_cell(library_dir, names):
-            why = f"{display(f'{library}/{deep}')} is a cell's directory too deep in the run"
-            yield QuarantinedName(library, f"{why}; {belongs}", "wrong-level")
+            yield too_deep(library, f"{library}/{deep}")
     except OSError as error:
         yield QuarantinedName(library, f"{name} cannot be read: {error.strerror}", "unreadable")
 

@@ -24,6 +24,8 @@ from hesiod_watch.core.model import ListedRun, RunName
 from hesiod_watch.core.naming import display
 from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.remote.sequencer.listing import UpstreamListing, list_ended, list_upstream
+from hesiod_watch.rules.historic import why_left_out
+from hesiod_watch.rules.run_layout import with_advice
 from hesiod_watch.rules.run_names import FoundRun, name_runs
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.areas import landing_owners
@@ -88,8 +90,11 @@ def query_upstreams(
         if listing.problem:
             problems.append(f"upstream {upstream.name}: {listing.problem}")
             silent[problems[-1]] = upstream.name
+        rule = upstream.take_up.over(config.take_up)
         problems += [
-            f"upstream {upstream.name}: {entry.name}: {entry.why}" for entry in listing.quarantined
+            f"upstream {upstream.name}: {with_advice(entry, str(upstream.place))}"
+            for entry in listing.quarantined
+            if not why_left_out(rule, [entry.name.partition("/")[0]])
         ]
         found += listing.found(upstream.instrument_name)
     named = name_runs(found, pinned)
