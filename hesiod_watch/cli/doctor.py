@@ -90,7 +90,7 @@ def _landing(name: str, config: Config) -> Iterator[Check]:
         return
     mount = mount_of(config.landing)
     runs = number_of(len(landing.runs()), "run")
-    yield Check(name, True, f"{config.landing}: {runs}, on {mount.fstype} ({mount.kind})")
+    yield Check(name, True, f"{config.landing}: {runs}, on {mount}")
 
 
 def _events(name: str, config: Config) -> Iterator[Check]:
@@ -267,7 +267,7 @@ def _output(name: str, config: Config) -> Iterator[Check]:
     share = free.free / free.total if free.total else 0.0
     says = (
         f"{config.output}: writable, {free.free / 1e9:.1f} GB free of {free.total / 1e9:.1f},"
-        f" on {mount.fstype}"
+        f" on {mount.fstype or mount}"
     )
     yield Check(name, share > 0.05, says)
 

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from hesiod_watch.host.command import run
 
 Kind = Literal["local", "network", "stacked", "unknown"]
 
@@ -30,6 +33,11 @@ _KINDS: dict[str, Kind] = {
     fstype: kind for kind, types in _TYPES.items() for fstype in types.split()
 }
 
+# stat(1) says fuseblk for every FUSE.
+_OTHER_NAMES = {"ext2/ext3": "ext4", "fuseblk": "fuse", "smb2": "smb3", "v9fs": "9p"}
+_SECONDS = 10.0
+"""Seconds that stat(1) may take."""
+
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _SEPARATOR = 6  # first field that may be the "-" after the optional fields
 
@@ -40,6 +48,9 @@ class Mount:
 
     fstype: str
     kind: Kind
+
+    def __str__(self) -> str:
+        return f"{self.fstype} ({self.kind})" if self.fstype else "a file system of unknown type"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +96,20 @@ def parse_mountinfo(text: str, path: Path) -> Mount:
     return Mount(current.fstype, kind_of(current.fstype))
 
 
-def mount_of(path: Path) -> Mount:
-    """Mount of `path` on this host, symbolic links resolved; `unknown` without mountinfo."""
-    try:
-        text = os.fsdecode(Path("/proc/self/mountinfo").read_bytes())
-    except OSError:
-        return Mount("", "unknown")
-    return parse_mountinfo(text, Path(os.path.realpath(path)))
+def mount_of(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> Mount:
+    """Mount of `path` on this host, symbolic links resolved.
+
+    In a chroot mountinfo has no line for the path. Then the type is the one that stat(1) names.
+    """
+    path = Path(os.path.realpath(path))
+    with suppress(OSError):
+        found = parse_mountinfo(os.fsdecode(mountinfo.read_bytes()), path)
+        if found.fstype:
+            return found
+    named = run(("stat", "--file-system", "--format=%T", "--", str(path)), quiet=_SECONDS)
+    fstype = "" if named.code else named.output.decode("ascii", "replace").strip()
+    fstype = _OTHER_NAMES.get(fstype, "" if fstype.startswith("UNKNOWN") else fstype)
+    return Mount(fstype, kind_of(fstype))
 
 
 def _parse(raw: str) -> _MountinfoLine | None:

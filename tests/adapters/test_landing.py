@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hesiod_watch.core.errors import TemporaryError
-from hesiod_watch.host.mounts import mount_of
+from hesiod_watch.host.mounts import Mount, mount_of
 from hesiod_watch.runs.landing import Batch, LandingArea
 
 
@@ -148,6 +148,19 @@ def test_mount_of_a_link_is_that_of_its_target(tmp_path: Path) -> None:
     link.symlink_to("/proc")
     assert mount_of(link).fstype == "proc"
     assert mount_of(tmp_path).fstype not in ("", "proc")
+
+
+@pytest.mark.parametrize("text", ["", "36 1 98:0 / /elsewhere rw - nfs4 host:/ rw\n", None])
+def test_mount_in_a_chroot(text: str | None, tmp_path: Path) -> None:
+    """Where mountinfo is missing or has no line for a path, the file system itself is asked."""
+    mountinfo = tmp_path / "mountinfo"
+    if text is not None:
+        mountinfo.write_text(text)
+    assert mount_of(Path("/proc"), mountinfo) == Mount("proc", "unknown")
+    assert mount_of(Path("/dev/shm"), mountinfo) == Mount("tmpfs", "local")
+    assert mount_of(tmp_path, mountinfo).kind == mount_of(tmp_path).kind
+    gone = mount_of(tmp_path / "gone", mountinfo)
+    assert (gone, str(gone)) == (Mount("", "unknown"), "a file system of unknown type")
 
 
 @pytest.mark.parametrize(
