@@ -15,7 +15,7 @@ JOBS ?= 4
 help:
 	@echo 'make demo    a simulated sequencer writes runs, the service makes reports, in .demo/'
 	@echo 'make test    all tests; as root, installs the Debian packages that some of them need'
-	@echo 'make check   check style, types and layers; run the fast tests'
+	@echo 'make check   check style, types and layers; run the fast tests; as root, installs rsync'
 	@echo 'make venv    install the program and its development tools in .venv/'
 	@echo 'make bench   run the measurements of docs/benchmarks.md'
 	@echo 'make clean   remove everything that these commands made'
@@ -47,6 +47,7 @@ test: venv
 	$(BIN)/python .ci/all_tests.py -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 check: lint
+	.ci/test-packages rsync procps samtools
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m 'not slow and not system' $(PYTEST_ARGS)
 
 lint: venv

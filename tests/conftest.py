@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,29 @@ LEAKING = (
     "SLURM_JOB_ID",
     "SLURM_JOB_NAME",
 )
+
+
+NEEDED = ("rsync", "samtools", "kill")
+"""Programs without which some tests of `make check` cannot work; as root it installs them."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Skip a test that failed for want of a program, and name the program."""
+    report = yield
+    if report.failed:
+        missing = [
+            name
+            for name in NEEDED
+            if f"{name}': No such file" in report.longreprtext
+            or f"No such file or directory: '{name}'" in report.longreprtext
+        ]
+        if missing and not any(map(shutil.which, missing)):
+            report.outcome = "skipped"
+            report.longrepr = (str(item.path), 0, f"Skipped: {missing[0]} is not installed")
+    return report
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,8 @@ from hesiod_watch.core.errors import (
 from hesiod_watch.core.file_entry import FileStatus
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+CIRCLE = errno.ELOOP
+"""Links that lead in a circle."""
 FULL_SECONDS = 30.0
 """Seconds to wait at most for space: a person who frees it expects the work to continue soon."""
 

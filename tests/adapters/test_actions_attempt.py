@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from machine import needs_machine_id
 
 from hesiod_watch.actions import Job
 from hesiod_watch.actions.attempt import attempt_at
@@ -79,6 +80,7 @@ def test_one_at_a_time(job: Job) -> None:
         assert flag(job, "started")["token"] == job.owner.token
 
 
+@needs_machine_id
 def test_the_judge_of_the_configuration_decides(job: Job) -> None:
     """An attempt is taken over if the configured judge has proof of death, and only then."""
     other = replace(job.owner, token="other", host="elsewhere", boot_id="other", machine_id="other")

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from machine import needs_machine_id
 from open_runs import pipeline_at
 
 from hesiod_watch import actions
@@ -76,6 +77,7 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shared:
     return Shared(tmp_path)
 
 
+@needs_machine_id
 def test_progress_on_another_host_is_waited_for(shared: Shared) -> None:
     """While the journal of the other host grows, the cell is not processed; then it is."""
     (journal,) = shared.output.glob(".ingest/journal*")
@@ -100,6 +102,7 @@ def test_progress_on_another_host_is_waited_for(shared: Shared) -> None:
     assert "on elsewhere: another host" in note
 
 
+@needs_machine_id
 def test_silence_of_another_host_ends_the_wait(shared: Shared) -> None:
     """Without a change the cell is processed after the longest silence, and the log says why."""
     shared.process()

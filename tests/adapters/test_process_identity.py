@@ -15,6 +15,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from machine import needs_machine_id
 
 from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.host import process
@@ -123,11 +124,10 @@ def test_pid_used_again() -> None:
     assert process.judge_here(replace(owner, pid_start=owner.pid_start - 1))[0] is Liveness.DEAD
 
 
+@needs_machine_id
 def test_restarted() -> None:
     """Another boot id of this host, in a record made before its boot, is a proof of death."""
     owner = replace(process.this_owner("test", "local"), boot_id="another boot", time=LONG_AGO)
-    if not owner.machine_id:
-        pytest.skip("this machine has no machine id")
     assert process.judge_here(owner)[0] is Liveness.DEAD
     assert process.judge_here(replace(owner, mac_addresses=""))[0] is Liveness.DEAD
 
@@ -139,6 +139,7 @@ def test_a_clone_that_runs_beside_this_machine() -> None:
 
 
 @pytest.mark.parametrize("time", [None, "", "9999-12-31T23:59:59+00:00"])
+@needs_machine_id
 def test_another_mount_of_proc(time: str | None) -> None:
     """A process that is there lives, although its /proc shows it another boot id of this boot.
 
@@ -146,13 +147,12 @@ def test_another_mount_of_proc(time: str | None) -> None:
     """
     owner = replace(process.this_owner("test", "local"), boot_id="the boot id of the host")
     owner = owner if time is None else replace(owner, time=time)
-    if not owner.machine_id:
-        pytest.skip("this machine has no machine id")
     assert process.judge_here(owner)[0] is Liveness.ALIVE
     assert process.judge_here(replace(owner, machine_id="other"))[0] is Liveness.UNKNOWN
 
 
 @pytest.mark.parametrize("time", ["", "yesterday", "9999-12-31T23:59:59+00:00"])
+@needs_machine_id
 def test_a_record_of_a_wrong_clock_after_a_restart(time: str) -> None:
     """A time that no clone would record now does not prevent that a dead owner is replaced."""
     owner = replace(
@@ -161,6 +161,7 @@ def test_a_record_of_a_wrong_clock_after_a_restart(time: str) -> None:
     assert process.judge_here(owner)[0] is Liveness.DEAD
 
 
+@needs_machine_id
 def test_a_clone_that_started_before_this_machine() -> None:
     """A machine that shares no network adapter with us is another one, whatever its record says."""
     owner = replace(process.this_owner("test", "local"), boot_id="another boot", time=LONG_AGO)

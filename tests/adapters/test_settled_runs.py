@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from younger_files import next_tick
 
 from hesiod_watch.config import Config
 from hesiod_watch.core.model import CellId, ListedRun
@@ -83,6 +84,7 @@ def test_each_change_is_seen(config: Config, change: str) -> None:
     note(runs, run, now)
     note(runs, other, now)
     assert runs.moved(full=True) == []
+    next_tick(config.landing)
     CHANGES[change](run)
     assert runs.moved(full=False) == [run]
     assert runs.moved(full=True) == [run]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from younger_files import next_tick
 
 from hesiod_watch.host.mounts import Kind, Mount
 from hesiod_watch.host.mtime import modified, modified_for, modified_on_server
@@ -85,6 +86,7 @@ def test_changes_are_found_once(tmp_path: Path, run: Path, change: str) -> None:
     sweeps = Sweeps(LandingArea(tmp_path))
     assert sweeps.runs() == ["run_a", "run_b"]
     sweeps.cool()
+    next_tick(tmp_path)
     CHANGES[change](run)
     assert sweeps.runs() == ["run_a"]
     assert sweeps.runs() == []
@@ -96,6 +98,7 @@ def test_a_flag_that_is_removed_or_replaced_is_found(tmp_path: Path, run: Path) 
     flag.touch()
     sweeps = Sweeps(LandingArea(tmp_path))
     sweeps.cool()
+    next_tick(tmp_path)
     flag.unlink()
     assert sweeps.runs() == ["run_a"]
     flag.touch()

@@ -14,7 +14,7 @@ import yaml
 
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.naming import display
-from hesiod_watch.core.system_errors import translated
+from hesiod_watch.core.system_errors import CIRCLE, translated
 from hesiod_watch.core.text import quoted
 from hesiod_watch.host.files import OpenDirectory, directory, make_link, sync_directory, write_new
 from hesiod_watch.runs.flags import names, output_owner
@@ -246,6 +246,8 @@ def find_output(pipeline: Pipeline, output_root: Path) -> RunOutput:
     except RuntimeError:  # Path raises this for a circle before Python 3.13
         return RunOutput(None, f"{link} leads in a circle")
     except OSError as error:
+        if error.errno == CIRCLE:
+            return RunOutput(None, f"{link} leads in a circle")
         return RunOutput(None, f"{link} cannot be followed: {error.strerror}")
     try:
         root = output_root.resolve(strict=True)
