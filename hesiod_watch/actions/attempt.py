@@ -62,11 +62,13 @@ def attempt_at(
     log: RunLog | None = None,
     clock: Clock = utc_now,
     must_end: bool = True,
+    unneeded: Callable[[flags.FlagListing], bool] | None = None,
 ) -> Iterator[OpenAttempt[R]]:
     """Perform an attempt at `work` in the body of a `with` statement.
 
     The attempt begins with what `carry` keeps of the result before it. Without `must_end`, an end
-    that cannot be recorded is only logged: the end of this process shows it.
+    that cannot be recorded is only logged: the end of this process shows it. `unneeded`: see
+    `flags.begin_attempt`.
 
     Raises FlagExists while another attempt is under way, and what `flags.begin_attempt` raises.
     """
@@ -85,6 +87,7 @@ def attempt_at(
         lock=lock,
         judge=job.judge,
         record=attempt.result.record(),
+        unneeded=unneeded,
     )
     outcome: flags.AttemptOutcome = "failed"
     unforeseen = "it ended early"

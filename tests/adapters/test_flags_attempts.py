@@ -374,3 +374,38 @@ def test_one_at_a_time_on_this_host(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             assert second.stdout is not None
             assert second.stdout.readline() == "inside\n"
             second.communicate("end\n")
+
+
+def begin_once(pipeline: Path, owner: Owner) -> None:
+    """Begin an attempt at work that is not repeated after a success."""
+    flags.begin_attempt(
+        pipeline_at(pipeline),
+        flags.ingest(STEM),
+        owner,
+        lock=nullcontext,
+        judge=process.judge_here,
+        unneeded=lambda listing: listing.has(DONE),
+    )
+
+
+def test_unneeded_attempt_is_withdrawn(pipeline: Path) -> None:
+    """Work that another process has done meanwhile is not begun, and its end stays recorded."""
+    first = me()
+    begin_once(pipeline, first)
+    assert flags.end_attempt(pipeline_at(pipeline), flags.ingest(STEM), first, "done")
+    record = (pipeline / DONE).read_bytes()
+    with pytest.raises(FlagExists, match="another process has done it"):
+        begin_once(pipeline, me())
+    assert names(pipeline) == {DONE}
+    assert (pipeline / DONE).read_bytes() == record
+
+
+def test_unneeded_attempt_is_killed(pipeline: Path) -> None:
+    """A killed attempt at work that was done before leaves nothing that hides the success."""
+    first = me()
+    begin_once(pipeline, first)
+    assert flags.end_attempt(pipeline_at(pipeline), flags.ingest(STEM), first, "done")
+    flags.create(pipeline_at(pipeline), STARTED, dead())
+    with pytest.raises(FlagExists):
+        begin_once(pipeline, me())
+    assert names(pipeline) == {DONE}

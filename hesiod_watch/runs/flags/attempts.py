@@ -82,11 +82,15 @@ def begin_attempt(
     lock: Callable[[], AbstractContextManager[None]],
     judge: Judge,
     record: Mapping[str, object] | None = None,
+    unneeded: Callable[[FlagListing], bool] | None = None,
 ) -> None:
     """Begin an attempt at `work` (`names.ingest(stem)`, `names.SYNC`); returns when it is ours.
 
     `record` is stored beside the owner. It holds facts of the attempt before that must survive if
-    this attempt is killed.
+    this attempt is killed. `unneeded` gets the flags while no other process can begin or end an
+    attempt, with the end of the attempt before: if it returns True, this attempt is withdrawn, and
+    FlagExists raised. So work that must not be repeated is not repeated by two processes that
+    decided at the same time.
 
     Raises FlagExists, with the evidence, while the owner of the current attempt is not proven dead,
     or another process is ending that attempt; and what `create` and `read_flags` raise. `lock()`
@@ -105,6 +109,11 @@ def begin_attempt(
     # file by which an overtaken process might still make one.
     with translated(f"cannot begin {pipeline / name}"):
         remove_prepared(pipeline.descriptor, work)
+        if unneeded and unneeded(read_flags(pipeline)):
+            with suppress(FileNotFoundError):  # an attempt that was withdrawn, and then killed
+                os.unlink(f"{work}.failed", dir_fd=pipeline.descriptor)
+            _remove(pipeline.descriptor, name, pipeline.read(name).text)
+            raise FlagExists(f"{pipeline / work}: another process has done it")
     for outcome in ("done", "failed"):
         with suppress(OSError):
             os.unlink(f"{work}.{outcome}", dir_fd=pipeline.descriptor)
