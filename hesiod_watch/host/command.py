@@ -20,10 +20,11 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from hesiod_watch.core.errors import TemporaryError
@@ -76,14 +77,19 @@ def run(
     directory: int | None = None,
     on_output: Callable[[bytes], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
+    foreign: Mapping[str, str] | None = None,
 ) -> CommandResult:
     """Run `command` with `given` as its standard input; returns its result, however it ends.
 
     The command is ended, with all processes that it started, when it writes nothing for `quiet`
     seconds, when it writes more than LARGEST bytes, or when `stop` returns True. `directory` is an
     open directory in which it works. `on_output` gets the output in pieces as they arrive;
-    otherwise the output is kept. A program that is not installed has exit code 127. Raises only
-    TemporaryError, if this host has no space for the input or no free descriptors.
+    otherwise the output is kept. A program that is not installed has exit code 127.
+
+    `foreign` is the environment of a program about which nothing is known. Its errors are a part of
+    its output, and each of its processes gets SIGTERM when it is ended.
+
+    Raises only TemporaryError, if this host has no space for the input or no free descriptors.
     """
     if shutil.which(command[0]) is None:
         return CommandResult(127, b"", f"{command[0]}: not found")
@@ -104,13 +110,13 @@ def run(
                 *arguments,
                 _in=stdin,
                 _out=out,
-                _err=err,
+                _err=err if foreign is None else out,
                 _bg=True,
                 _bg_exc=False,
                 _new_session=True,
                 _ok_code=list(range(-128, 256)),  # all: `exit_codes` decides what they mean
                 _encoding="utf-8",
-                _env={**os.environ, "LC_ALL": "C"},
+                _env={**os.environ, "LC_ALL": "C"} if foreign is None else dict(foreign),
                 _preexec_fn=None if directory is None else lambda: os.fchdir(directory),
             )
         except (sh.CommandNotFound, sh.ForkException, OSError) as error:
@@ -118,7 +124,7 @@ def run(
         # The command has its own copies. Output ends when the last copy is closed.
         out.close()
         err.close()
-        why = _wait_for_end(process, reading, quiet, stop)
+        why = _wait_for_end(process, reading, quiet, stop, together=foreign is not None)
         reading.drain()
         return CommandResult(
             _code(process), bytes(reading.output), reading.errors.decode("utf-8", "replace"), why
@@ -207,7 +213,12 @@ class _PipeReader:
 
 
 def _wait_for_end(
-    process: Any, reading: _PipeReader, quiet: float, stop: Callable[[], bool]
+    process: Any,
+    reading: _PipeReader,
+    quiet: float,
+    stop: Callable[[], bool],
+    *,
+    together: bool,
 ) -> str:
     """Wait for the end of a process; returns "" or the reason why this program ended it."""
     last_output = time.monotonic()
@@ -222,28 +233,58 @@ def _wait_for_end(
             why = f"nothing came for {span_text(quiet)}"
         else:
             continue
-        _end(process, reading)
+        _end(process, reading, together=together)
         return why
     return ""
 
 
-def _end(process: Any, reading: _PipeReader) -> None:
+def _end(process: Any, reading: _PipeReader, *, together: bool) -> None:
     """End a process and all that it started: SIGTERM first, then SIGKILL.
 
-    Output is read meanwhile, so that the process does not block. Only the process itself gets
-    SIGTERM: rsync passes it to its helpers, which then keep their partial files. The processes that
-    it started have the remaining time to end.
+    Output is read meanwhile, so that the process does not block. Unless `together`, only the
+    process itself gets SIGTERM: rsync passes it to its helpers, which then keep their partial
+    files. The processes that it started have the remaining time to end.
     """
     with suppress(ProcessLookupError):
-        os.kill(process.pid, signal.SIGTERM)
+        # Its own session: the group has the same number.
+        (os.killpg if together else os.kill)(process.pid, signal.SIGTERM)
     until = time.monotonic() + TERM_GRACE
     while (process.is_alive() or _group_lives(process.pid)) and time.monotonic() < until:
         reading.take(_POLL)
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # its own session: the group has the same number
+        os.killpg(process.pid, signal.SIGKILL)
     until = time.monotonic() + _ABANDON
     while process.is_alive() and time.monotonic() < until:
         reading.take(_POLL)
+
+
+def end_marked(variable: str, value: str) -> int:
+    """End every process of this host that has this variable in its environment; returns how many.
+
+    A command leaves them when this program was killed: only the command itself ends with it.
+    SIGTERM first, then SIGKILL. Processes of other users are not seen.
+    """
+    mark = f"{variable}={value}".encode()
+    ended = set(_marked(mark))
+    for number, seconds in ((signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, _ABANDON)):
+        for pid in _marked(mark):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+        until = time.monotonic() + seconds
+        while _marked(mark) and time.monotonic() < until:
+            time.sleep(_POLL)
+    return len(ended)
+
+
+def _marked(mark: bytes) -> list[int]:
+    """Ids of the other processes with this entry in their environment; not those that ended."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):
+            environment = Path(f"/proc/{pid}/environ").read_bytes()
+            if mark in environment.split(b"\0") and int(pid) != os.getpid():
+                found.append(int(pid))
+    return found
 
 
 def _group_lives(group: int) -> bool:

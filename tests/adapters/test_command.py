@@ -324,3 +324,55 @@ def test_dead_socket_is_removed(short: Path) -> None:
         assert ssh.answers(short / "s")
     assert not ssh.answers(short / "s")
     assert not (short / "s").exists()
+
+
+FOREIGN = {"PATH": os.environ["PATH"], "MARK": "0123"}
+
+
+def test_foreign_program() -> None:
+    """A foreign program has the given environment, and its errors are part of its output."""
+    ended = run(shell("echo out; echo err >&2; env"), quiet=SECONDS, foreign=FOREIGN)
+    lines = ended.output.decode().splitlines()
+    assert lines[:2] == ["out", "err"]
+    assert "MARK=0123" in lines
+    assert not any(line.startswith("LC_ALL=") for line in lines)
+    assert ended.errors == ""
+
+
+def test_each_process_of_a_foreign_program_is_asked_to_end(tmp_path: Path) -> None:
+    """When a foreign program is ended, its processes get SIGTERM, too."""
+    asked = tmp_path / "asked"
+    loop = "while :; do sleep 0.05; done"
+    script = f'(trap "touch {asked}; exit" TERM; echo ready; {loop}) & {loop}'
+    seen = bytearray()
+    ended = run(
+        shell(script),
+        quiet=SECONDS,
+        foreign=FOREIGN,
+        on_output=seen.extend,
+        stop=lambda: b"ready" in seen,
+    )
+    assert ended.why == "stopped"
+    assert asked.exists()
+
+
+def test_processes_are_ended_by_their_mark() -> None:
+    """Processes with the variable end, also those that ignore SIGTERM; others continue."""
+    script = 'trap "" TERM; echo ready; while :; do sleep 0.05; done'
+    marked, other = (
+        subprocess.Popen(
+            shell(script), env={**FOREIGN, "MARK": mark}, stdout=subprocess.PIPE, text=True
+        )
+        for mark in ("one", "one more")
+    )
+    with marked, other:
+        try:
+            for each in (marked, other):
+                assert each.stdout
+                assert each.stdout.readline() == "ready\n"
+            assert running.end_marked("MARK", "one") >= 1
+            assert marked.wait(SECONDS) == -9
+            assert other.poll() is None
+        finally:
+            marked.kill()
+            other.kill()
