@@ -27,6 +27,7 @@ from hesiod_watch.host.process import iso_now
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.slurm_judge import client_of
 from hesiod_watch.rules.evidence import owner_words
+from hesiod_watch.rules.hook_schedule import current_hook, hook_failed, is_hook_over
 from hesiod_watch.rules.late_data import late_step, late_words, raw_removed
 from hesiod_watch.rules.liveness import SLURM
 from hesiod_watch.rules.slurm_jobs import job_mark
@@ -48,9 +49,15 @@ def retry_arguments(parser: argparse.ArgumentParser) -> None:
         " and processes them from the beginning; it reads every file again. A flag `synced` that a"
         " person made is kept. Refused while a worker is alive or may be alive. A processed cell is"
         " processed again if new data came after that: former results are kept in superseded/. To"
-        " process another processed cell again, remove its flag `done`."
+        " process another processed cell again, remove its flag `done`. Where only the command of"
+        " `on_done` failed, the command is run again, and the cell stays as it is."
     )
-    _add_decision(parser, call_retry, "every failed cell, and the run's own flag `failed`")
+    _add_decision(
+        parser,
+        call_retry,
+        "every failed cell, every cell whose command of on_done failed, and the run's own flag"
+        " `failed`",
+    )
 
 
 def release_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +93,9 @@ def call_abort(options: argparse.Namespace) -> int:
 
 def call_retry(options: argparse.Namespace) -> int:
     pipeline, snapshot, cell = _subject(options)
-    cells = [_require_cell(snapshot, cell)] if cell else at(snapshot, Stage.FAILED)
+    chosen = [_require_cell(snapshot, cell)] if cell else list(snapshot.cells)
+    hooks = [each for each in chosen if _is_only_hook(each) and (cell or hook_failed(each))]
+    cells = [each for each in chosen if each not in hooks] if cell else at(snapshot, Stage.FAILED)
     for candidate in cells:
         stage = stage_of(candidate)
         if stage is Stage.PROCESSED and late_words(candidate):
@@ -94,6 +103,8 @@ def call_retry(options: argparse.Namespace) -> int:
         elif stage not in (Stage.FAILED, Stage.PROCESSING):
             raise PermanentError(f"{candidate.id} is {stage}: there is nothing to retry")
         _refuse_if_owned(candidate)
+    for candidate in hooks:
+        _refuse_if_hook_runs(snapshot, candidate)
     _forget_sources(config_of(options), snapshot, cells)
     moved = [
         candidate
@@ -109,7 +120,9 @@ def call_retry(options: argparse.Namespace) -> int:
     run_flag = not cell and "failed" in snapshot.flags
     if run_flag:
         flags.archive_flags(pipeline, None, why=options.why)
-    if not moved and not run_flag:
+    for candidate in hooks:
+        _retry_hook(pipeline, snapshot, candidate, options.why)
+    if not moved and not run_flag and not hooks:
         raise PermanentError(f"{_label(snapshot, cell)}: nothing has failed")
     for candidate in moved:
         _cancel_jobs(config_of(options), snapshot, candidate.id)
@@ -121,6 +134,34 @@ def call_retry(options: argparse.Namespace) -> int:
     if run_flag:
         print(f"{_label(snapshot, None)}: its flag `failed` is in pipeline/attic/")
     return 0
+
+
+def _is_only_hook(cell: Cell) -> bool:
+    """Whether nothing but the command of `on_done` is to be tried again."""
+    last = current_hook(cell)
+    return (
+        stage_of(cell) is Stage.PROCESSED
+        and not late_words(cell)
+        and not is_hook_over(cell)
+        and last is not None
+    )
+
+
+def _refuse_if_hook_runs(snapshot: Snapshot, cell: Cell) -> None:
+    if cell.hook and not cell.hook.outcome and cell.hook.liveness is Liveness.ALIVE:
+        raise PermanentError(
+            f"{_label(snapshot, cell.id)}: the command of on_done is running"
+            f" ({display(cell.hook.evidence)}); wait for its end"
+        )
+
+
+def _retry_hook(pipeline: flags.Pipeline, snapshot: Snapshot, cell: Cell, why: str) -> None:
+    flags.archive_attempt(pipeline, flags.hook(cell.id.stem), why=why)
+    _log(snapshot, cell.id, f"retry of on_done requested by {_this_user().user}: {why}")
+    print(
+        f"{_label(snapshot, cell.id)}: the flags of its command of on_done are in pipeline/attic/;"
+        " it is run at the next pass"
+    )
 
 
 def _forget_sources(config: Config, snapshot: Snapshot, cells: Sequence[Cell]) -> None:

@@ -297,10 +297,16 @@ def _workers(name: str, config: Config) -> Iterator[Check]:
 
 
 def _tools(name: str, config: Config) -> Iterator[Check]:
-    if config.processing.disk != "normal" and shutil.which("ionice") is None:
+    plain = config.processing.disk != "normal" and shutil.which("ionice") is None
+    command = next(iter(config.on_done.command), "")
+    missing = bool(command) and shutil.which(command) is None
+    if plain:
         yield Check(name, None, "ionice is not installed: work has normal priority at the disk")
-        return
-    yield Check(name, True, "the programs that are needed are installed")
+    if missing:
+        problem = f"missing, or the user {process.this_user()} may not execute it"
+        yield Check(name, False, f"on_done.command: {display(command)} is {problem}")
+    if not (plain or missing):
+        yield Check(name, True, "the programs that are needed are installed")
 
 
 def _coder(name: str, config: Config) -> Iterator[Check]:

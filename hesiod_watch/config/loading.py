@@ -20,6 +20,7 @@ from pathlib import Path
 import yaml
 
 from hesiod_watch.config.notify import notify_problems
+from hesiod_watch.config.on_done import on_done_problems
 from hesiod_watch.config.reading import ReadContext, read_section, suggestion
 from hesiod_watch.config.slurm import slurm_problems
 from hesiod_watch.config.values import (
@@ -132,6 +133,7 @@ def parse(text: str, path: Path | None) -> Config:
         check_slurm(config, reading)
         check_notify(config, reading)
         check_qc(config, reading)
+        check_on_done(config, reading)
     if reading.problems or config is None:
         raise ConfigError(
             [problem for _, problem in sorted(reading.problems, key=lambda problem: problem[0])]
@@ -291,6 +293,12 @@ def check_backups(config: Config, reading: ReadContext) -> None:
 def check_slurm(config: Config, reading: ReadContext) -> None:
     for name, text in slurm_problems(config.slurm):
         key = f"slurm.{name}"
+        reading.problem(reading.lines[key], key, text)
+
+
+def check_on_done(config: Config, reading: ReadContext) -> None:
+    for name, text in on_done_problems(config.on_done):
+        key = f"on_done.{name}"
         reading.problem(reading.lines[key], key, text)
 
 

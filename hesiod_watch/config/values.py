@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from hesiod_watch.config.notify import NotifySettings
+from hesiod_watch.config.on_done import OnDoneSettings
 from hesiod_watch.config.qc import QcSettings
 from hesiod_watch.config.reading import (
     DirectoryValue,
@@ -341,6 +342,9 @@ class Config:
     qc: tuple[QcSettings, ...] = ()
     """Limits for the numbers of finished cells, by type of run; `{}`: no verdicts."""
 
+    on_done: OnDoneSettings = field(default_factory=OnDoneSettings)
+    """Command that is run once for each finished cell."""
+
     locks: Annotated[Path | None, DirectoryValue(optional=True)] = None
     """Directory on a local disk for the locks of this host's processes; empty: chosen by itself."""
 
@@ -396,6 +400,7 @@ class Config:
                 each.location: each.mark_lasts for each in self.upstreams if each.mark_deletable
             },
             strip_after=self.strip.after,
+            on_done=bool(self.on_done.command),
             types=self.types,
             channels=self.notify.kinds(),
         )

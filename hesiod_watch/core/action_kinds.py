@@ -62,6 +62,8 @@ REPORT = ActionKind("report", "report_page", ActionMode.WORKER, "workers")
 BACKUP = ActionKind("backup", "backup", ActionMode.REPEATED, 1)
 # Copies of a stripped run are still verified, and still count for a mark on its upstream.
 VERIFY = ActionKind("verify", "verify", ActionMode.REPEATED, 1, True, _FAILED_OR_ABORTED)
+# The facility's own command may use all CPUs. Its results stay when the raw data are stripped.
+HOOK = ActionKind("hook", "run_hook", ActionMode.REPEATED, 1, True, _FAILED_OR_ABORTED)
 GIVE_UP = ActionKind("give-up", "give_up", ActionMode.SHORT, needs_cell=True)
 DELETABLE = ActionKind(
     "deletable", "mark_deletable", ActionMode.REPEATED, 1, True, _FAILED_OR_ABORTED
@@ -71,6 +73,6 @@ TELL = ActionKind("tell", "queue_messages", ActionMode.SHORT, stopped_by=frozens
 # Two at once, with their own slots: delivery and work on data never wait for each other.
 NOTIFY = ActionKind("notify", "deliver_messages", ActionMode.WORKER, 2, stopped_by=frozenset())
 
-_ON_DATA = (NEW_RUN, SYNCED, CHECKSUMS, PROCESS, INGEST, SYNC, REPORT, BACKUP, VERIFY)
+_ON_DATA = (NEW_RUN, SYNCED, CHECKSUMS, PROCESS, INGEST, SYNC, REPORT, BACKUP, VERIFY, HOOK)
 ACTIONS = {kind.name: kind for kind in (*_ON_DATA, GIVE_UP, DELETABLE, STRIP, TELL, NOTIFY)}
 """Every action by its name, in the order in which commands list them."""

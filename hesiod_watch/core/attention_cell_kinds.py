@@ -291,6 +291,17 @@ CELL_KINDS = (
         ),
     ),
     AttentionKind(
+        "hook-failed",
+        PERSON,
+        "the command of `on_done` failed for a processed cell; it is run again",
+        "processed, but the command of on_done failed: {why}",
+        (
+            Step("see what it wrote", "grep -F hook {log}"),
+            Step("after fixing the cause, have it run now", RETRY),
+            Step("last: to do without it for this cell", "mv {failed_hook} {done_hook}"),
+        ),
+    ),
+    AttentionKind(
         "no-reads",
         NOTE,
         "a cell is processed and has no reads",

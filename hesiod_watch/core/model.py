@@ -136,6 +136,7 @@ class Cell:
     verification: Attempt | None = None  # reading its copies
     deletable: Attempt | None = None  # marking it on its upstream as safe to delete
     strip: Attempt | None = None  # removing its raw data from the landing area
+    hook: Attempt | None = None  # running the facility's command, `on_done`
     raw_missing: bool = False  # processed, and `raw.json` is still to be made
 
 
@@ -289,6 +290,7 @@ class Policy:
     marking: Mapping[str, float] = field(default_factory=dict)
     # From `.done` to the removal of raw data; None: never automatically.
     strip_after: float | None = None
+    on_done: bool = False  # a command is configured that is run once for each processed cell
     types: tuple[RunType, ...] = ()  # the first type that matches a run's name counts
     # Channel → event → comment or reply.
     channels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

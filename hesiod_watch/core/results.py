@@ -183,6 +183,16 @@ class VerificationRecord(WorkRecord):
 
 
 @dataclass(frozen=True)
+class HookRecord(WorkRecord):
+    """Result of running the facility's command for a cell."""
+
+    _complete = "code"
+    done: str = ""  # `DoneRecord.key` of the processing that it was run for
+    code: int | None = None  # exit code of the command, negative for a signal
+    failing: str = ""  # while it is run again: the failure before, if that needed a person
+
+
+@dataclass(frozen=True)
 class MarkRecord(WorkRecord):
     """Result of marking a cell on its upstream as safe to delete."""
 
@@ -236,6 +246,13 @@ class DoneRecord(WorkRecord):
     qc_verdict: str = ""  # sentence: "WARN: N50 4,100 is below 5,000"; "": no limits
     # `raw.json` is made after the processing; False in the flags of earlier versions
     raw_due: bool = False
+    # a command of `on_done` was configured when the cell was processed
+    hook_due: bool = False
+
+    @property
+    def key(self) -> str:
+        """Text that no other `.done` of the cell has, except those that persons make."""
+        return f"{self.time} {self.epoch} {self.manifest_md5}" if self.time else "by hand"
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ from hesiod_watch.rules.liveness import unclear, under_way
 from hesiod_watch.rules.stages import SETTLED, at, digest_of, digest_of_report, stage_of
 
 RETRY = BackOff(timedelta(minutes=1), timedelta(hours=6))
+ATTEMPTS = 3
+"""Failed attempts in a row after which a person is needed, whatever the reason."""
 
 
 def want_backup(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
@@ -150,6 +152,13 @@ def verify_due(cell: Cell, policy: Policy, now: datetime) -> datetime | None:
         repaired = backed_up and ended and ended < backed_up <= now
         return backed_up if repaired else due_at(ended, now, every)
     return _next(last, now)
+
+
+def keeps_failing(last: Attempt) -> bool:
+    """Whether work that is tried again by itself has failed in a way that needs a person."""
+    attempts = last.owner.epoch if last.owner else 1
+    needed = AttemptEnd.of(last).needs_person is not False
+    return last.outcome == "failed" and (needed or attempts >= ATTEMPTS)
 
 
 def manifest_of(cell: Cell) -> str:

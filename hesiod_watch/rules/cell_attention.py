@@ -19,16 +19,16 @@ from hesiod_watch.core.results import AttemptEnd
 from hesiod_watch.core.times import iso, rested, time_at, time_of
 from hesiod_watch.rules import damaged_sources
 from hesiod_watch.rules.attempt_pauses import pause_words
+from hesiod_watch.rules.backup_schedule import keeps_failing
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
 from hesiod_watch.rules.completeness import announced
+from hesiod_watch.rules.hook_schedule import failing
 from hesiod_watch.rules.late_data import late_step, late_words
 from hesiod_watch.rules.liveness import describe, is_silent, under_way
 from hesiod_watch.rules.overdue import grace_end, overdue, summary_time
 from hesiod_watch.rules.run_types import type_of
 from hesiod_watch.rules.stages import no_reads, stage_of
 
-ATTEMPTS = 3
-"""Failed backups in a row after which a person is needed, whatever the reason."""
 UNKNOWN_LOSS = "the program cannot tell which files would be missing"
 
 
@@ -38,7 +38,7 @@ def attention_of_cell(
     """Yield what is blocked in a cell, or is wrong with it."""
     stage = stage_of(cell)
     if stage is Stage.PROCESSED:
-        yield from _of_processed(snapshot, cell)
+        yield from _of_processed(snapshot, cell, policy)
     elif stage is Stage.FAILED:
         yield from _of_failed(snapshot, cell)
     elif snapshot.stop_flags(PROCESS) or not snapshot.adopted:
@@ -304,7 +304,7 @@ def _holders(around: Circumstances) -> str:
 # Processed.
 
 
-def _of_processed(snapshot: Snapshot, cell: Cell) -> Iterator[Attention]:
+def _of_processed(snapshot: Snapshot, cell: Cell, policy: Policy) -> Iterator[Attention]:
     verified = time_of(AttemptEnd.of(cell.verification).ended) if cell.verification else None
     finding = finding_of(cell)
     if finding.said:
@@ -327,11 +327,21 @@ def _of_processed(snapshot: Snapshot, cell: Cell) -> Iterator[Attention]:
         since = time_at(cell.flags.done.mtime) if cell.flags.done else None
         late = _about("new-data", snapshot, cell, since, why=words)
         yield replace(late, steps=(Step(late_step(snapshot, cell)),))
-    last = cell.backup
-    if last and last.outcome == "failed":
-        end, attempts = AttemptEnd.of(last), last.owner.epoch if last.owner else 1
-        if end.needs_person is not False or attempts >= ATTEMPTS:
-            yield _about("backup-behind", snapshot, cell, time_of(end.ended), why=last.why)
+    if (last := cell.backup) and keeps_failing(last):
+        ended = time_of(AttemptEnd.of(last).ended)
+        yield _about("backup-behind", snapshot, cell, ended, why=last.why)
+    if policy.on_done and (why := failing(cell)):
+        ended = time_of(AttemptEnd.of(cell.hook).ended)
+        yield _about(
+            "hook-failed",
+            snapshot,
+            cell,
+            ended,
+            why=why,
+            log=f"{snapshot.output}/pipeline.log",
+            failed_hook=_flag(snapshot, cell, "hook.failed"),
+            done_hook=_flag(snapshot, cell, "hook.done"),
+        )
     if cell.flags.done and no_reads(cell):
         since = time_at(cell.flags.done.mtime)
         yield _about("no-reads", snapshot, cell, since, why=no_reads(cell))

@@ -106,7 +106,11 @@ def copy_evidence(snapshot: Snapshot, cell: Cell, now: datetime) -> Iterator[str
         if last and last.outcome:
             yield f"{work}: {'' if last.outcome == 'done' else 'no: '}{last.why}"
     yield from StripRecord.of(cell.strip).kept
-    for work, last in (("backup", cell.backup), ("verification", cell.verification)):
+    for work, last in (
+        ("backup", cell.backup),
+        ("verification", cell.verification),
+        ("command of on_done", cell.hook),
+    ):
         if last and last.outcome != "done":
             how = f"failed: {last.why}" if last.outcome else f"under way, {last.liveness}"
             yield f"last {work}: {how} ({owner_words(last.owner)})"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from hesiod_watch.core.action_kinds import BACKUP, PROCESS
+from hesiod_watch.core.action_kinds import BACKUP, HOOK, PROCESS
 from hesiod_watch.core.attention import Attention, Stops
 from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.cell_contents import Verdict
@@ -31,6 +31,7 @@ from hesiod_watch.rules.evidence import (
     type_evidence,
 )
 from hesiod_watch.rules.heartbeat import attention_of_watchers
+from hesiod_watch.rules.hook_schedule import hook_due, is_hook_over
 from hesiod_watch.rules.run_types import type_of
 from hesiod_watch.rules.settling import settling_words
 from hesiod_watch.rules.stages import stage_of, status_of, why_stage
@@ -328,6 +329,12 @@ def _processed_next(
             return "its backup is under way"
         left = span_text((due - now).total_seconds()) if due > now else ""
         return f"its backup is tried again {f'in {left}' if left else 'at the next look'}"
+    if policy.on_done and snapshot.may_start(HOOK) and not is_hook_over(cell):
+        due = hook_due(cell, now)
+        if due is None:
+            return "its command of on_done is under way"
+        left = span_text((due - now).total_seconds()) if due > now else ""
+        return f"its command of on_done is run {f'in {left}' if left else 'at the next look'}"
     if "new-data" in kinds:
         return "nothing, until a person has the new data processed"
     if kinds & {"files-damaged", "copy-damaged"}:

@@ -26,7 +26,7 @@ from hesiod_watch.core.model import LOCAL, Action, Cell, Decision, Policy, Snaps
 from hesiod_watch.core.ownership import Attempt, Liveness, Owner
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import due_at, rested, time_at, time_of
-from hesiod_watch.rules import backup_schedule, delivery, events, retention
+from hesiod_watch.rules import backup_schedule, delivery, events, hook_schedule, retention
 from hesiod_watch.rules.attempt_pauses import (
     attempt_due,
     attempts_today,
@@ -219,6 +219,7 @@ RULES: tuple[Rule, ...] = (
     delivery.want_notify,
     backup_schedule.want_backup,
     backup_schedule.want_verify,
+    hook_schedule.want_hook,
     retention.want_deletable,
     retention.want_strip,
 )
@@ -248,6 +249,7 @@ def waiting(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[str]:
             f"if you have checked that it is dead, remove {snapshot.path}/pipeline/sync.started"
         )
     yield from backup_schedule.waiting(snapshot, policy)
+    yield from hook_schedule.waiting(snapshot, policy)
     yield from retention.waiting(snapshot)
     for cell in snapshot.cells:
         sentence = _reason_to_wait(cell, policy, now)
@@ -266,6 +268,7 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> datetime | 
         return min(times, default=None)
     times += [
         *backup_schedule.look_again(snapshot, policy, now),
+        *hook_schedule.look_again(snapshot, policy, now),
         *retention.look_again(snapshot, policy, now),
     ]
     if (due := _batch_end(snapshot, now)) and due > now:

@@ -203,7 +203,8 @@ def is_at_rest(snapshot: Snapshot) -> bool:
     """Whether a finished run has no attempt that has not ended, and no undelivered message."""
     attempts, outbox = [snapshot.sync, snapshot.backup], snapshot.outbox
     for cell in snapshot.cells:
-        attempts += [cell.backup, cell.verification, cell.deletable, cell.strip, cell.checksums]
+        attempts += [cell.backup, cell.verification, cell.hook]
+        attempts += [cell.deletable, cell.strip, cell.checksums]
     if outbox:
         attempts.append(outbox.last_attempt)
         if outbox.problem or any(map(outbox.waiting_for, outbox.channels)):
@@ -380,7 +381,18 @@ def _why_processed(cell: Cell) -> str:
     late = f"; {late_words(cell)}" if late_words(cell) else ""
     graded = f"; {qc_verdict(cell)}" if qc_verdict(cell) else ""
     doubt = f"; {unverified(cell)}" if unverified(cell) else ""
-    return f"{processed}{graded}{_acceptance(cell)}{doubt}{late}{_removal(cell)}{_copies(cell)}"
+    ends = f"{_acceptance(cell)}{doubt}{late}{_removal(cell)}{_copies(cell)}{_hook(cell)}"
+    return f"{processed}{graded}{ends}"
+
+
+def _hook(cell: Cell) -> str:
+    """Return the end of a sentence with news about the command of `on_done`; else ""."""
+    last = cell.hook
+    if last is None or last.outcome == "done":
+        return ""
+    if last.outcome:
+        return f"; on_done failed: {last.why}"
+    return "; on_done is running" if last.liveness is not Liveness.DEAD else ""
 
 
 def _flag_text(cell: Cell, otherwise: str) -> str:

@@ -70,6 +70,7 @@ def _since(snapshot: Snapshot, cell: Cell | None, action: Action, now: datetime)
         action_kinds.CHECKSUMS: cell.checksums,
         action_kinds.BACKUP: cell.backup,
         action_kinds.VERIFY: cell.verification,
+        action_kinds.HOOK: cell.hook,
         action_kinds.DELETABLE: cell.deletable,
         action_kinds.STRIP: cell.strip,
     }

@@ -307,6 +307,7 @@ def _with_copies(cell: Cell, listing: flags.FlagListing, judge: Judge, output: P
         cell,
         backup=backup,
         verification=verification,
+        hook=listing.attempt(flags.hook(cell.id.stem), judge),
         progress=progress,
         raw_missing=raw_missing,
     )

@@ -501,6 +501,22 @@ def test_take_up() -> None:
     assert "take_up.exclude: should be a regular expression" in mistake
 
 
+@pytest.mark.parametrize(
+    ("command", "word"),
+    [
+        ("[bin/start]", "absolute path"),
+        ("[./start, x]", "absolute path"),
+        ("['']", "absolute path"),
+        ("start x", "list of words"),
+    ],
+)
+def test_mistakes_in_on_done(command: str, word: str) -> None:
+    """A command is a list of words, and its program does not depend on a working directory."""
+    (mistake,) = problems(f"landing: /l\noutput: /o\non_done: {{command: {command}}}\n")
+    assert mistake.startswith("hesiod-watch.yaml:3: on_done.command: should be")
+    assert word in mistake
+
+
 def test_all_mistakes_at_once() -> None:
     """All mistakes are reported at once, in the order of the file."""
     assert problems("batch: x\nwatch:\n  engine: y\nfoo: 1\nprocessing: {nice: 99}\n") == [
@@ -510,7 +526,7 @@ def test_all_mistakes_at_once() -> None:
         "hesiod-watch.yaml:3: watch.engine: should be one of auto, inotify, poll, not `y`",
         "hesiod-watch.yaml:4: foo: unknown key; "
         "known here: landing, output, batch, landing_owners, watch, upstreams, take_up, types, "
-        "processing, slurm, backups, backup, strip, notify, reports, qc, locks",
+        "processing, slurm, backups, backup, strip, notify, reports, qc, on_done, locks",
         "hesiod-watch.yaml:5: processing.nice: should be from 0 to 19, not 99",
     ]
 

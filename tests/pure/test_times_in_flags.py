@@ -45,6 +45,7 @@ POLICY = Policy(
     verify_every=30 * 86400.0,
     marking={"prom:/data": 7 * 86400.0},
     strip_after=20 * 86400.0,
+    on_done=True,
     channels={"rt": {}},
 )
 RUNNING = Completeness(Verdict.RUNNING, "still being written")
@@ -81,10 +82,10 @@ def listed(*cells: Cell, **facts: Any) -> Snapshot:
     return run_of(*cells, upstream=UPSTREAM, listed_at=UPSTREAM, **facts)
 
 
-def done(made: datetime = LONG_AGO, **facts: Any) -> Cell:
+def done(made: datetime = LONG_AGO, *, hook_due: bool = False, **facts: Any) -> Cell:
     """A processed cell. By default all its work ended long ago and needs nothing."""
     usual: dict[str, Any] = {
-        "done": flag(json.dumps({"manifest_md5": "m"}), made.timestamp()),
+        "done": flag(json.dumps({"manifest_md5": "m", "hook_due": hook_due}), made.timestamp()),
         "backup": copied(),
         "verification": ended("done", NOW),
     }
@@ -179,6 +180,12 @@ CASES: dict[str, Case] = {
     ),
     "backup of the run's files": Case(
         "backup", MINUTE, lambda t: run_of(done(), backup=ended("failed", t))
+    ),
+    "command that failed": Case(
+        "hook", MINUTE, lambda t: run_of(done(hook_due=True, hook=ended("failed", t)))
+    ),
+    "command that failed often": Case(
+        "hook", 6 * HOUR, lambda t: run_of(done(hook_due=True, hook=ended("failed", t, epoch=99)))
     ),
     "copies not read since their backup": Case(
         "verify", 30 * DAY, lambda t: run_of(done(backup=copied(t), verification=None))

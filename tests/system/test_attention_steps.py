@@ -221,6 +221,7 @@ NOT_FOLLOWED = {
     "files-damaged": "helps only after a person has copied the files again",
     "files-repacked": "helps only after a person has brought the files back",
     "copy-damaged": "needs a backup whose copies are damaged",
+    "hook-failed": "helps only after the command is mended; test_on_done.py follows its steps",
     "backup-behind": "needs a backup that cannot be written",
 }
 """Kind → why its commands are not followed here."""

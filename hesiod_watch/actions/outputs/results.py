@@ -72,6 +72,8 @@ class CellResults:
     """Why the cell has no reads; "" if it has some."""
     qc_verdict: str
     """Sentence with the verdict by the facility's limits; "" without limits."""
+    hook_due: bool
+    """Whether a command is configured that is run for each processed cell."""
 
     @property
     def manifest_md5(self) -> str:
@@ -106,6 +108,7 @@ class CellResults:
             no_reads=self.no_reads,
             qc_verdict=self.qc_verdict[:LONGEST],
             raw_due=True,
+            hook_due=self.hook_due,
         )
 
     @classmethod
@@ -227,6 +230,7 @@ class CellResults:
             checksums,
             qc.get("no_reads", ""),
             verdict.sentence if verdict else "",
+            bool(job.config.on_done.command),
         )
 
 

@@ -69,7 +69,7 @@ from hesiod_watch.runs.flags.attempts import (
     end_dead_attempt,
     require_attempt,
 )
-from hesiod_watch.runs.flags.attic import archive_flags
+from hesiod_watch.runs.flags.attic import archive_attempt, archive_flags
 from hesiod_watch.runs.flags.claims import (
     claim_cell,
     reason_to_stop,
@@ -90,6 +90,7 @@ from hesiod_watch.runs.flags.names import (
     died,
     done,
     failed,
+    hook,
     ingest,
     job_of,
     second_copy,

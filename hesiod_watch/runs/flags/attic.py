@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hesiod_watch.core.errors import FlagExists
+from hesiod_watch.core.ownership import Owner
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.host import process
 from hesiod_watch.host.files import directory, sync_directory, write_new
@@ -67,6 +68,34 @@ def archive_flags(
         pass  # an existing flag keeps other processes away just as well
     else:
         moving = [*(name for name in moving if name != lock), lock]
+    return _move(pipeline, moving, owner, prepared=(lock, stem) if stem is not None else None)
+
+
+def archive_attempt(pipeline: Pipeline, work: str, *, why: str) -> Path | None:
+    """Archive the flags of the last attempt at a repeatable work, so that it is due at once.
+
+    An attempt under way has lost its flag, and cannot end any more. Returns and raises as
+    `archive_flags`.
+    """
+    listing = read_flags(pipeline)
+    ends = (f"{work}.{end}" for end in ("started", "done", "failed"))
+    moving = [*listing.take_over_flags(work), *filter(listing.has, ends)]
+    if not moving:
+        return None
+    owner = process.this_owner("move to attic", "person", reason=why)
+    return _move(pipeline, moving, owner)
+
+
+def _move(
+    pipeline: Pipeline,
+    moving: list[str],
+    owner: Owner,
+    prepared: tuple[str, str] | None = None,
+) -> Path:
+    """Move flags to a new directory of the attic, in their order; returns that directory.
+
+    `prepared` is a flag, before which the prepared flags of a cell are removed, and the cell.
+    """
     with translated(f"cannot move flags of {pipeline} to the attic"):
         parent = pipeline.descriptor
         with suppress(FileExistsError):
@@ -76,8 +105,8 @@ def archive_flags(
             with directory(archive, attic) as destination:
                 write_new(destination, WHY, line(owner))
                 for name in moving:
-                    if stem is not None and name == lock:
-                        remove_prepared(parent, stem)
+                    if prepared and name == prepared[0]:
+                        remove_prepared(parent, prepared[1])
                     with suppress(FileNotFoundError):  # another person was quicker
                         os.rename(name, name, src_dir_fd=parent, dst_dir_fd=destination)
                 sync_directory(destination)

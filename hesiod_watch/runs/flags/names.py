@@ -61,6 +61,9 @@ STAGE_MEANINGS = {
     "verify.started": "verify running",
     "verify.done": "all copies were read again and agree",
     "verify.failed": "a copy is damaged or could not be read again; the flag says which",
+    "hook.started": "the command of on_done running",
+    "hook.done": "the command of on_done succeeded",
+    "hook.failed": "the command of on_done failed; the flag says why, and a retry follows",
     "backup-job.started": "backup is a Slurm job",
     "backup-job.done": "the last Slurm job that was a backup has ended",
     "backup-job.failed": "backup could not be made a Slurm job; the flag says why",
@@ -182,6 +185,11 @@ def deletable(stem: str) -> str:
 def strip(stem: str) -> str:
     """Repeatable work: remove a cell's raw data from the landing area."""
     return f"{stem}.strip"
+
+
+def hook(stem: str) -> str:
+    """Repeatable work: run the facility's command for a processed cell."""
+    return f"{stem}.hook"
 
 
 def work_of(action: str, cell: CellId | None) -> str:
