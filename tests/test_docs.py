@@ -293,12 +293,12 @@ def test_manual_page_has_every_command() -> None:
 
 
 def test_exit_codes() -> None:
-    """The exit codes are the same in --help, in docs/commands.md and in the README."""
+    """The exit codes are the same in --help and in docs/commands.md."""
     documented = {int(row[0]) for row in table(page("docs/commands.md"), "exit code")}
     assert documented == {0, 1, 2, 75, 130, 143}
-    for text in (cli.build_parser().format_help(), section(page("README.md"), "Decide and repair")):
-        paragraph = text[text.lower().index("exit ") :]
-        assert documented <= {int(number) for number in re.findall(r"\b\d+\b", paragraph)}
+    text = cli.build_parser().format_help()
+    paragraph = text[text.lower().index("exit ") :]
+    assert documented <= {int(number) for number in re.findall(r"\b\d+\b", paragraph)}
 
 
 # JSON.
@@ -441,13 +441,6 @@ def test_documented_flags_are_understood(name: str) -> None:
     flag = name.replace("{cell}", "20190710_1723_2-A5-D5_PAD38578_c6ded78b")
     flag = flag.replace("{key}", "0123456789ab")
     assert names.meaning(flag) != names.UNKNOWN
-
-
-def test_flags_of_the_readme() -> None:
-    """The README's short table names no flag that docs/flags.md does not have."""
-    named = [name for row in table(page("README.md"), "flag") for name in code(row[0])]
-    assert named
-    assert set(named) <= set(flag_names())
 
 
 def test_every_stage_and_status_is_documented() -> None:
