@@ -493,6 +493,17 @@ def test_figures_of_an_earlier_version() -> None:
     assert words not in render_cell(without_fastq())
 
 
+def test_first_half_hour() -> None:
+    """The page of a run of less than two half hours says when more charts appear."""
+    words = "once there are reads of two half hours"
+    assert words not in render_cell(qc_document())
+    total = qc_document()["total"]
+    first = total["over_time"] | {
+        key: total["over_time"][key][:1] for key in ("reads", "n50", "mean_q")
+    }
+    assert words in render_cell(qc_document(total=total | {"over_time": first}))
+
+
 def test_charts_have_tables() -> None:
     """Each chart is an image with title and description, and a table has its numbers."""
     html = render_cell(qc_document())
