@@ -4,13 +4,17 @@ The page depends only on the disk and is replaced by one rename, so it needs no 
 at the same time write two good pages. The page contains a digest of its facts. If the older of two
 pages is written last, its digest is out of date, and the next pass plans the report again.
 
+Each finished cell is also added to the recent cells of its kind (`runs.recent_cells`), which it is
+compared with.
+
 Results count from `.done` on. The numbers of a cell without it are those of a running cell, and
 files that an attempt has published before it was stopped are not shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,6 +27,8 @@ from hesiod_watch.core.records import loads
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.host.files import directory, replace_whole
 from hesiod_watch.host.process import iso_now
+from hesiod_watch.report.document import QcDocument
+from hesiod_watch.report.limits import limited_figures
 from hesiod_watch.report.run import render_run
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
 from hesiod_watch.rules.late_data import late_words
@@ -36,6 +42,7 @@ from hesiod_watch.rules.stages import (
     unverified,
     why_stage,
 )
+from hesiod_watch.runs.recent_cells import KEPT, RecentCell, recent_cells, remember_cell
 
 
 def perform(job: Job) -> Outcome:
@@ -46,6 +53,8 @@ def perform(job: Job) -> Outcome:
     snapshot = job.look()
     output = job.output
     status, why = status_of(snapshot)
+    cells = [_cell(output, cell) for cell in snapshot.cells]
+    _add_peers(job, cells)
     page = render_run(
         {
             "run": snapshot.run,
@@ -56,7 +65,7 @@ def perform(job: Job) -> Outcome:
             "program": f"hesiod-watch {__version__}",
             "covers": digest_of_report(snapshot),
             "backups": [backup.name for backup in job.config.backups],
-            "cells": [_cell(output, cell) for cell in snapshot.cells],
+            "cells": cells,
             "quarantined": [
                 {"name": entry.name, "why": entry.why} for entry in snapshot.quarantined
             ],
@@ -91,6 +100,28 @@ def _cell(output: Path, cell: Cell) -> dict[str, Any]:
         "page": f"{quote(cell.id.library)}/{quote(cell.id.name)}/{REPORT}" if has_page else None,
         "qc": qc,
     }
+
+
+def _add_peers(job: Job, cells: Sequence[dict[str, Any]]) -> None:
+    """Remember the finished cells with reads, and add `peers` to each: numbers of other cells."""
+    recent: dict[tuple[str, ...], list[RecentCell]] = {}
+    finished = []
+    for each in cells:
+        if each["qc"] and each["stage"] == Stage.PROCESSED:
+            qc = QcDocument(each["qc"])
+            kind = tuple(qc.fact(key) for key in ("kit", "instrument", "flow_cell_type"))
+            if qc.has_reads and all(kind[:2]):
+                name = f"{job.run_dir.name}/{each['library']}/{each['cell']}"
+                own = RecentCell(name, qc.field("made_at"), limited_figures(qc))
+                finished.append((each, kind, own))
+    for _, kind, own in finished:
+        with suppress(OSError):  # a page does not wait for that
+            remember_cell(job.config.output, kind, own)
+    for each, kind, own in finished:
+        if kind not in recent:
+            recent[kind] = recent_cells(job.config.output, kind)
+        others = [other.figures for other in recent[kind] if other.cell != own.cell]
+        each["peers"] = others[: KEPT - 1]
 
 
 def _counts(cell: Cell, qc: Mapping[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
     {"run", "title", "status", "status_why", "made_at", "program", "covers", "backups",
      "cells": [{"library", "cell", "stage", "why", "by_hand", "unverified", "new_data",
-                "damaged", "verified_bad", "backed_up", "page", "qc"}],
+                "damaged", "verified_bad", "backed_up", "page", "qc", "peers"}],
      "quarantined": [{"name", "why"}]}
 
 - `covers`: digest of the content of the page (hex). It is at the top of the file, where
@@ -16,6 +16,8 @@
 - `backed_up`: true if the last backup of the cell ended with verified copies.
 - `page`: a URL relative to this page, or None.
 - `qc`: a qc document, or None.
+- `peers`: numbers of the cells of the same kind that were finished last (`comparison`), may be
+  missing.
 - `title`: the facility's name; may be missing.
 """
 
@@ -29,10 +31,14 @@ from typing import Any
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.qc_verdict import QcGrade
 from hesiod_watch.core.text import number_of
-from hesiod_watch.report.cell import GRADE_TONES, state_of
+from hesiod_watch.report.cell import GRADE_TONES, ROWS_SHOWN, state_of
+from hesiod_watch.report.comparison import COMPARED, ComparedFigure, compare_figures
 from hesiod_watch.report.document import QcDocument
+from hesiod_watch.report.limits import limited_figures
 from hesiod_watch.report.page import render
 from hesiod_watch.report.read_groups import passed_share
+from hesiod_watch.report.run_charts import cell_chart
+from hesiod_watch.report.samples import sample_totals
 from hesiod_watch.report.tolerant import fraction, mapping, mappings, strings, text
 from hesiod_watch.runs.report_digest import DIGEST, META_NAME
 
@@ -99,6 +105,8 @@ class RunPageRow:
     qc: QcDocument | None
     bar: float
     backed_up: bool = False
+    compared: tuple[ComparedFigure, ...] = ()  # with other cells of the same kind
+    peers: int = 0  # number of these
 
     @property
     def grade(self) -> str:
@@ -149,6 +157,12 @@ def render_run(run: Mapping[str, Any]) -> str:
     if not DIGEST.fullmatch(covers):
         raise ValueError(f"the run's page needs the hex digest of what it covers, not {covers!r}")
     lines = _lines(run)
+    shown = [
+        (number, line.qc)
+        for number, line in enumerate(lines, 1)
+        if line.counted and line.qc and line.qc.total.bases
+    ]
+    samples = sample_totals([qc for _, qc in shown])
     status = text(run.get("status")) or "unknown"
     tone, headline = TONES.get(status, "warn"), HEADLINES.get(status, "Status")
     if status == "complete":
@@ -180,6 +194,11 @@ def render_run(run: Mapping[str, Any]) -> str:
         lines=lines,
         backup=_backup(lines, list(strings(run.get("backups")))) if "backups" in run else "",
         totals=_totals(lines),
+        chart=cell_chart(shown),
+        samples=samples,
+        sheet=any(sample.alias or sample.sample_id for sample in samples),
+        compared=[label for _, label, _ in COMPARED],
+        rows_shown=ROWS_SHOWN,
         aborted=any(line.stage == "aborted" for line in lines),
         quarantined=[
             (text(item.get("name")), text(item.get("why")))
@@ -208,9 +227,18 @@ def _lines(run: Mapping[str, Any]) -> list[RunPageRow]:
             qc=qc,
             bar=round(100 * (fraction(qc.passed.bases, largest) or 0.0), 3) if qc else 0.0,
             backed_up=item.get("backed_up") is True,
+            compared=_compared(item, qc),
+            peers=len(mappings(item.get("peers"))),
         )
         for item, qc in cells
     ]
+
+
+def _compared(item: Mapping[str, Any], qc: QcDocument | None) -> tuple[ComparedFigure, ...]:
+    """Numbers of a processed cell beside those of others; empty if there are too few."""
+    if qc is None or not qc.has_reads or text(item.get("stage")) != "processed":
+        return ()
+    return compare_figures(limited_figures(qc), mappings(item.get("peers")))
 
 
 def _tone(item: Mapping[str, Any], qc: QcDocument | None) -> str:

@@ -59,4 +59,9 @@ def test_output_without_symbolic_links(site: Site, error: str, used: bool) -> No
     files = {"index.html", "metrics.prom", "settled-runs.json", "first-look.json"}
     files.add(f"{host}-poll.json")
     files |= {f"{host}-poll-printed.json"} if used else set()  # the first poll printed a problem
-    assert set(os.listdir(site.output / ".hesiod-watch")) == {"output", "cells", *files}
+    assert set(os.listdir(site.output / ".hesiod-watch")) == {
+        "output",
+        "cells",
+        "recent-cells",
+        *files,
+    }
