@@ -278,11 +278,20 @@ def test_version_and_help_load_no_command(option: str) -> None:
     } == set()
 
 
-def test_status_loads_no_progress_bar() -> None:
-    """The lines of `status` need neither tables nor a progress bar, which cost more to load."""
-    loaded = loaded_by("from hesiod_watch.cli.terminal import print_lines")
-    assert "rich.text" in loaded
-    assert loaded & {"rich.table", "rich.progress", "rich.live"} == set()
+def test_lines_of_status_in_a_pipe_need_no_rich() -> None:
+    """`status` in a pipe loads no rich, and in a terminal neither tables nor a progress bar."""
+    lines = "terminal.print_lines(('RUN', 'STATE'), [terminal.StatusRow('a', 'new')], sys.stdout)"
+    pipe = loaded_by(f"from hesiod_watch.cli import terminal; {lines}")
+    assert {name for name in pipe if name.split(".")[0] == "rich"} == set()
+    color = "import os; os.environ['FORCE_COLOR'] = '1'"
+    terminal = loaded_by(f"{color}; from hesiod_watch.cli import terminal; {lines}")
+    assert "rich.text" in terminal
+    assert terminal & {"rich.table", "rich.progress", "rich.live"} == set()
+
+
+def test_looks_load_no_proof_of_a_deletion() -> None:
+    """Reading a run loads nothing of deletions, so that a look stays cheap."""
+    assert "hesiod_watch.rules.deletion_proof" not in loaded_by("import hesiod_watch.cli.show")
 
 
 def test_command_loads_its_own_module_only() -> None:

@@ -1,17 +1,21 @@
-"""Tables and the progress bar for a terminal. Imported late, only where it is used."""
+"""Tables and the progress bar for a terminal. Imported late, only where it is used.
+
+rich is loaded for a terminal, and for tables: the lines of `status` in a pipe need none of it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TextIO
-
-from rich.console import Console
-from rich.text import Text
+from typing import TYPE_CHECKING, TextIO
 
 from hesiod_watch.core import ownership
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 STYLES = {
     "complete": "green",
@@ -44,7 +48,6 @@ def print_lines(titles: Sequence[str], lines: Sequence[StatusRow], stream: TextI
     """
     if not lines:
         return
-    console = Console(file=stream, highlight=False, soft_wrap=True)
     numbers = titles[2:]
     name_width = max(len(line.name) for line in (*lines, StatusRow(titles[0], "")))
     state_width = max(len(line.state) for line in (*lines, StatusRow("", titles[1])))
@@ -53,9 +56,21 @@ def print_lines(titles: Sequence[str], lines: Sequence[StatusRow], stream: TextI
         for index, title in enumerate(numbers)
     ]
 
-    narrow = console.is_terminal and (
-        name_width + state_width + sum(width + 2 for width in widths) + 2 > console.width
-    )
+    def right_of(cells: Sequence[str]) -> str:
+        return "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=False))
+
+    if not (stream.isatty() or os.environ.get("FORCE_COLOR")):
+        for line in (StatusRow(titles[0], titles[1], tuple(numbers)), *lines):
+            name, state = line.name.ljust(name_width), line.state.ljust(state_width)
+            text = f"{name}  {state}  {right_of(line.numbers)}".rstrip()
+            print(f"{text}  {line.why}" if line.why else text, file=stream)
+        return
+
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=stream, highlight=False, soft_wrap=True)
+    narrow = name_width + state_width + sum(width + 2 for width in widths) + 2 > console.width
 
     def row(name: Text, state: Text, cells: Sequence[str]) -> Text:
         if narrow:
@@ -63,8 +78,7 @@ def print_lines(titles: Sequence[str], lines: Sequence[StatusRow], stream: TextI
         else:
             name.pad_right(name_width - name.cell_len)
         state.pad_right(state_width - state.cell_len)
-        right = "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=False))
-        return Text.assemble(name, "" if narrow else "  ", state, "  ", right)
+        return Text.assemble(name, "" if narrow else "  ", state, "  ", right_of(cells))
 
     head = row(Text(titles[0]), Text(titles[1]), numbers)
     head.stylize("bold")
@@ -75,11 +89,8 @@ def print_lines(titles: Sequence[str], lines: Sequence[StatusRow], stream: TextI
             Text(line.name), Text(line.state, style=STYLES.get(line.state, "yellow")), line.numbers
         )
         found.rstrip()
-        if console.is_terminal:
-            console.print(found)
-            _print_below(console, line.why)
-        else:
-            console.print(Text.assemble(found, f"  {line.why}" if line.why else ""))
+        console.print(found)
+        _print_below(console, line.why)
 
 
 def print_table(
@@ -91,6 +102,9 @@ def print_table(
     is below the others, wrapped: a name is never folded. In a pipe every row is one line, however
     long, so that `grep` finds it.
     """
+    from rich.console import Console
+    from rich.text import Text
+
     console = Console(file=stream, highlight=False, soft_wrap=True)
     lines = [[Text(cell) for cell in line] for line in ([title for title, _ in columns], *rows)]
     widths = [max(line[index].cell_len for line in lines) for index in range(len(columns))]
@@ -107,6 +121,9 @@ def print_table(
 
 def print_facts(title: str, facts: Sequence[tuple[str, str]], stream: TextIO) -> None:
     """Print names below a title, each on a line of its own, with words about it, wrapped."""
+    from rich.console import Console
+    from rich.text import Text
+
     console = Console(file=stream, highlight=False, soft_wrap=True)
     if facts:
         console.print(Text(title, style="bold"))
@@ -117,6 +134,8 @@ def print_facts(title: str, facts: Sequence[tuple[str, str]], stream: TextIO) ->
 
 def _print_below(console: Console, words: str) -> None:
     """Print words, wrapped; a name or a path stays whole, to be copied."""
+    from rich.text import Text
+
     for part in textwrap.wrap(
         words, max(20, console.width - 6), break_long_words=False, break_on_hyphens=False
     ):
@@ -136,6 +155,7 @@ def human_bases(bases: object) -> str:
 @contextlib.contextmanager
 def progress_bar() -> Iterator[Callable[[ownership.Progress], None]]:
     """Show a progress bar on standard error; yields the function that updates it."""
+    from rich.console import Console
     from rich.progress import (
         BarColumn,
         Progress,

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+DATA_SUFFIXES = (".fastq", ".fastq.gz", ".fq", ".fq.gz", ".fast5", ".pod5", ".bam", ".cram", ".sam")
+"""Endings of the names of data files, also of formats that no final_summary counts."""
+
 
 class DataKind(StrEnum):
     """Kinds of data file that a final_summary counts."""

@@ -26,6 +26,7 @@ from dataclasses import InitVar, dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
+from hesiod_watch.core.cell_contents import DATA_SUFFIXES
 from hesiod_watch.core.file_entry import Entries, FileEntry
 from hesiod_watch.core.minknow_checksums import NO_CHECKSUMS, MinknowChecksums
 from hesiod_watch.core.model import CellId
@@ -38,7 +39,6 @@ COPIES = 2
 """Verified copies of every file that must remain, each on a separate device."""
 SMALL = 1_000_000
 """Bytes up to which a file in landing is always kept, unless it is a data file."""
-DATA_SUFFIXES = (".fastq", ".fastq.gz", ".fq", ".fq.gz", ".fast5", ".pod5", ".bam", ".cram", ".sam")
 ALWAYS_KEPT = ("final_summary", "report_", "output_hash_")
 """Beginnings of file names that stay in landing at any size, because people look for them."""
 SHARED = "of several cells of a pooled directory"

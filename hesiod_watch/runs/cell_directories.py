@@ -19,12 +19,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hesiod_watch.core.cell_contents import LateData
+from hesiod_watch.core.cell_contents import DATA_SUFFIXES, LateData
 from hesiod_watch.core.naming import is_final_summary
 from hesiod_watch.core.records import record_in, whole_number
 from hesiod_watch.host.files import OpenDirectory, directory, read_head, replace_whole
 from hesiod_watch.rules import completeness
-from hesiod_watch.rules.deletion_proof import DATA_SUFFIXES
 from hesiod_watch.runs.minknow import holds_data, read_contents
 
 DIRECTORIES = ".directories.json"

@@ -10,11 +10,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from hesiod_watch.core.cell_contents import NAMED
+from hesiod_watch.core.cell_contents import DATA_SUFFIXES, NAMED
 from hesiod_watch.core.naming import display, natural_key
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host.files import OpenDirectory
-from hesiod_watch.rules.deletion_proof import DATA_SUFFIXES
 
 MOST_DIRECTORIES = 1000
 """Most unknown directories of a cell that are listed; other accounts decide how many there are."""
