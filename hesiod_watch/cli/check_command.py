@@ -56,7 +56,7 @@ def _check(options: argparse.Namespace) -> CheckResult:
     try:
         explicit = Path(options.config) if options.config else None
         config = load(explicit, environ=os.environ, cwd=Path.cwd())
-        states = known_states(config)
+        states = known_states(config, runs=True)
     except HesiodError as error:
         return CheckResult(CheckCode.UNKNOWN, "; ".join(str(error).splitlines()))
     except OSError as error:

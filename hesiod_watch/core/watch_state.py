@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 
 from hesiod_watch.core.attention import Attention, Severity, Step
 from hesiod_watch.core.circumstances import RefusedAction, UpstreamAnswer
@@ -28,6 +29,18 @@ def watcher_name(host: str, kind: str) -> str:
 def state_file(host: str, kind: str) -> str:
     """Return the name of a process's state file."""
     return f"{host.replace('/', '_') or 'unknown'}-{kind}.json"
+
+
+@lru_cache(maxsize=1024)
+def shared_counts(counts: tuple[tuple[str, int], ...]) -> Mapping[str, int]:
+    """Return one object for equal counts: thousands of finished runs have the same."""
+    return dict(counts)
+
+
+@lru_cache(maxsize=1024)
+def shared_text(text: str) -> str:
+    """Return one object for equal texts, such as the reasons of thousands of finished runs."""
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +72,11 @@ class RunSummary:
         counts = cells.items() if isinstance(cells, Mapping) else ()
         return cls(
             run=str(record.get("run", "")),
-            status=str(record.get("status", "")),
-            why=str(record.get("why", "")),
-            cells={str(stage): whole_number(number) or 0 for stage, number in counts},
+            status=shared_text(str(record.get("status", ""))),
+            why=shared_text(str(record.get("why", ""))),
+            cells=shared_counts(
+                tuple((str(stage), whole_number(number) or 0) for stage, number in counts)
+            ),
             page=str(record.get("page", "")),
             reads=whole_number(record.get("reads")) or 0,
             bases=whole_number(record.get("bases")) or 0,

@@ -1,5 +1,6 @@
-"""Overview page: all runs of a site, those with problems first.
+"""Overview page: the runs of a site, those with problems first.
 
+Of the finished runs it lists the latest; a page of all runs of many years would be large and slow.
 The service and the poll write it beside their state file. It loads itself again each minute,
 without a script, and says when it should have been made again: a page that is not made any more
 must not look like a quiet site.
@@ -21,7 +22,10 @@ from hesiod_watch.report.run import TONES
 
 REFRESH = 60
 """Seconds after which the page loads itself again."""
+LISTED = 1000
+"""Most finished runs that the table lists: complete, stripped, aborted and historic ones."""
 _ORDER = {"bad": 0, "warn": 1, "busy": 2, "good": 3, "none": 4}
+_FINISHED = ("good", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ def render_site(state: WatchState, *, title: str = "", made_at: datetime) -> str
             for each in person
         ],
         rows=rows,
+        runs=len(state.runs),
         cells=sum(sum(run.cells.values()) for run in state.runs),
         processed=sum(run.cells.get(Stage.PROCESSED, 0) for run in state.runs) if stages else 0,
         reads=sum(run.reads for run in state.runs),
@@ -76,9 +81,13 @@ def _rows(state: WatchState, person: list[Attention]) -> list[SitePageRow]:
     """Rows of the runs: by tone, the latest name first, because names begin with a date."""
     blocked = Counter(display(each.run) for each in person)
     rows = []
+    finished = 0
     for run in sorted(state.runs, key=lambda run: run.run, reverse=True):
         number = blocked[run.run]
         tone = "bad" if number else TONES.get(run.status, "warn")
+        finished += tone in _FINISHED
+        if tone in _FINISHED and finished > LISTED:
+            continue
         why = "" if number or run.status == "complete" else run.why
         rows.append(SitePageRow(run, tone, number, why))
     return sorted(rows, key=lambda row: _ORDER[row.tone])

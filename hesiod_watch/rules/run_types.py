@@ -18,9 +18,8 @@ UNKNOWN = "unknown"
 
 def type_of_name(types: Iterable[RunType], run: str) -> RunType:
     """Return the first type whose pattern matches the whole run name; else a type `unknown`."""
-    return next(
-        (each for each in types if re.fullmatch(each.runs, run, re.DOTALL)), RunType(UNKNOWN, "")
-    )
+    found = (each for each in types if re.fullmatch(each.runs, run, re.DOTALL))
+    return next(found, None) or RunType(UNKNOWN, "")
 
 
 def type_of(snapshot: Snapshot, policy: Policy) -> RunType:

@@ -46,8 +46,8 @@ def landing_problem(landing: LandingArea, output: Path) -> str:
     """
     try:
         if (problem := landing.problem(0)) or any(landing.path.iterdir()):
-            if not problem:
-                landing.runs()  # a batch directory may be unreadable
+            if not problem and landing.batch != "none":
+                landing.paths()  # a batch directory may be unreadable
             return problem
     except TemporaryError as error:
         return str(error)

@@ -38,6 +38,7 @@ _BATCHES: dict[Batch, re.Pattern[str] | None] = {
     "year": re.compile(r"[0-9]{4}"),  # 2026
     "month": re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])"),  # 2026-11
 }
+_ANY_BATCH = re.compile("|".join(each.pattern for each in _BATCHES.values() if each))
 
 
 _NUMBERS = re.compile(r"[0-9]+(-[0-9]+)*")
@@ -133,25 +134,25 @@ class LandingArea:
         """
         own, found = _BATCHES[self.batch], set[Path]()
         for place, level in LandingArea(self.path)._followed(str(self.path), LandingLevel.LANDING):
-            directory = Path(place)
-            if level is not LandingLevel.RUN or (own and own.fullmatch(directory.name)):
+            name = place.rpartition("/")[2]
+            if level is not LandingLevel.RUN or (own and own.fullmatch(name)):
                 continue
-            if own and _has_cells(directory):
-                found.add(directory)
-            elif own or _is_batch(directory.name):
-                below = set(self._runs_below(directory))
+            if own and _has_cells(Path(place)):
+                found.add(Path(place))
+            elif own or _is_batch(name):
+                below = set(self._runs_below(place))
                 # A day is in the name of a run: cells in it are too deep.
-                found |= {directory} if below and day_of(directory.name) else below
+                found |= {Path(place)} if below and day_of(name) else below
         return sorted(found)
 
-    def _runs_below(self, directory: Path, *, again: bool = True) -> Iterator[Path]:
+    def _runs_below(self, directory: str, *, again: bool = True) -> Iterator[Path]:
         """Yield the directories with cells in one that is no run, or in its months, as 2026/11."""
-        for place, level in self._followed(str(directory), LandingLevel.BATCH):
+        for place, level in self._followed(directory, LandingLevel.BATCH):
             below = Path(place)
             if level is LandingLevel.RUN and _has_cells(below):
                 yield below
             elif level is LandingLevel.RUN and again and _NUMBERS.fullmatch(below.name):
-                yield from self._runs_below(below, again=False)
+                yield from self._runs_below(place, again=False)
 
     def fitting_batch(self, beside: Iterable[Path]) -> Batch | None:
         """Setting of `batch` with which all of these are runs; None if they need several.
@@ -246,7 +247,7 @@ class LandingArea:
 
 def _is_batch(name: str) -> bool:
     """Whether a name is that of a batch directory of any setting."""
-    return any(pattern and pattern.fullmatch(name) for pattern in _BATCHES.values())
+    return _ANY_BATCH.fullmatch(name) is not None
 
 
 def _seems_run_or_batch(name: str) -> bool:

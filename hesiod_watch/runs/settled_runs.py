@@ -30,8 +30,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from heapq import nlargest, nsmallest
+from io import BytesIO
 from operator import itemgetter
 from pathlib import Path
+from sys import intern
 
 from hesiod_watch import __version__
 from hesiod_watch.config import Config
@@ -57,6 +59,8 @@ RECENT = 64
 SHARE = 256
 """Part of the settled runs that is looked at in each pass: one of so many."""
 _LARGEST = 256 << 20  # bytes of the record that are read
+_END = b"}}"
+"""End of the record, a JSON object. Each run is a line, so that only one is parsed at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,7 @@ class SettledRuns:
             status = self._status(run, libraries)
         except OSError:
             return None
-        return Signature(_value(status), libraries, _newest(status))
+        return Signature(_value(status), intern(libraries), _newest(status))
 
     def note(
         self,
@@ -206,23 +210,26 @@ class SettledRuns:
         latest = [run for _, _, run in nlargest(least, quiet, key=itemgetter(1))]
         yield from dict.fromkeys([*latest, *in_turn])
 
-    def summaries(self) -> dict[Path, RunSummary]:
-        """Return the summaries, for the pages, of the runs that need no look."""
+    def summaries(self) -> dict[str, RunSummary]:
+        """Return the summaries, for the pages, of the runs that need no look, by path."""
         return {
-            Path(run): each.summary
-            for run, each in self._runs.items()
-            if each.quiet and not each.moved
+            run: each.summary for run, each in self._runs.items() if each.quiet and not each.moved
         }
 
     def load(self) -> None:
         """Read the record of an earlier process; a useless one counts as missing."""
         with suppress(OSError, ValueError, TypeError, KeyError):
-            record = loads(read_head(self._place / RECORD, _LARGEST))
-            if record["origin"] != self._origin:
+            lines = iter(BytesIO(read_head(self._place / RECORD, _LARGEST)))
+            if loads(next(lines, b"") + _END)["origin"] != self._origin:
                 return
-            for name, (value, libraries, looked, due, listed, summary) in record["runs"].items():
+            for line in lines:
+                if line == _END:
+                    break
+                ((name, values),) = loads(b"{%b}" % line.rstrip(b",\n")).items()
+                value, libraries, looked, due, listed, summary = values
                 self._runs[f"{self._landing.path}/{name}"] = _SettledRun(
-                    *(int(value), str(libraries), float(looked), float(due), str(listed)),
+                    *(int(value), intern(str(libraries)), float(looked)),
+                    *(float(due) or 0.0, str(listed)),
                     RunSummary.from_record(summary),
                     quiet=True,
                 )
@@ -232,18 +239,20 @@ class SettledRuns:
         if not self._changed:
             return
         start = len(str(self._landing.path)) + 1
-        runs = {
-            run[start:]: (
+        runs = ",\n".join(
+            _line(
+                run[start:],
                 *(each.value, each.libraries, each.looked, each.due, each.listed),
                 each.summary.record(),
             )
             for run, each in self._runs.items()
             if each.quiet and not each.moved
-        }
-        text = json.dumps({"origin": self._origin, "runs": runs}, separators=(",", ":"))
+        )
+        head = json.dumps({"origin": self._origin, "runs": {}}).removesuffix("}}")
+        content = b"%b\n%b\n%b" % (head.encode(), runs.encode(), _END)
         try:
             with directory(self._place) as place:
-                replace_whole(place, RECORD, text.encode(), durable=False)
+                replace_whole(place, RECORD, content, durable=False)
             self._changed = False
         except OSError as error:  # it is only for speed
             logger.debug("settled runs not recorded", extra=fields(why=error.strerror))
@@ -258,6 +267,11 @@ class SettledRuns:
             for place in places:
                 self._refresh(Path(place))
         return [os.lstat(place) for place in places]
+
+
+def _line(name: str, *values: object) -> str:
+    """Line of a run in the record."""
+    return f"{json.dumps(name)}:{json.dumps(values, separators=(',', ':'))}"
 
 
 def _counts(settled: _SettledRun, now: float) -> bool:

@@ -6,9 +6,11 @@ point whose file system is missing. Content that is not understood is ignored.
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from hesiod_watch.core.records import loads
@@ -22,6 +24,8 @@ PAGE = "index.html"
 METRICS = "metrics.prom"
 LARGEST = 1 << 26
 """Most bytes of a state file that are read."""
+_RUNS = b'\n "runs": ['
+"""Beginning of the runs, the last part of the file; no text in JSON contains a line break."""
 
 
 def state_directory(output: Path) -> Path:
@@ -45,17 +49,26 @@ def write_state_files(output: Path, files: Mapping[str, bytes]) -> bool:
     return True
 
 
-def read_states(output: Path) -> tuple[WatchState, ...]:
+def state_text(state: WatchState) -> bytes:
+    """Content of a state file: the runs last, each on one line, so that most readers skip them."""
+    head = json.dumps(replace(state, runs=()).record(), indent=1).removesuffix("]\n}")
+    runs = ",".join(f"\n  {json.dumps(run.record())}" for run in state.runs)
+    return f"{head}{runs}\n ]\n}}".encode("utf-8", "backslashreplace")
+
+
+def read_states(output: Path, *, leave_out: str = "", runs: bool = False) -> tuple[WatchState, ...]:
     """Read the state files of all processes of all hosts, in the order of their names.
 
-    Raises OSError if the directory exists and cannot be read.
+    `leave_out` is the name of a file that is not read. The runs are left out too unless `runs`:
+    there may be thousands. Raises OSError if the directory exists and cannot be read.
     """
     found = []
     try:
         with OpenDirectory(state_directory(output), output) as place:
             for name in sorted(os.listdir(place.descriptor)):
-                if name.endswith((f"-{SERVICE}.json", f"-{POLL}.json")):
-                    state = _read(name, place.descriptor)
+                ours = name.endswith((f"-{SERVICE}.json", f"-{POLL}.json"))
+                if ours and name != leave_out:
+                    state = _read(name, place.descriptor, runs=runs)
                     if state is not None and state.file == name:
                         found.append(state)
     except FileNotFoundError:
@@ -63,9 +76,11 @@ def read_states(output: Path) -> tuple[WatchState, ...]:
     return tuple(found)
 
 
-def _read(name: str, place: int) -> WatchState | None:
+def _read(name: str, place: int, *, runs: bool) -> WatchState | None:
     try:
         content = read_head(name, LARGEST, place)
+        if not runs and (end := content.rfind(_RUNS)) > 0:
+            content = content[:end] + _RUNS + b"]}"
         return WatchState.from_record(loads(content))
     except (OSError, ValueError, OverflowError):
         return None

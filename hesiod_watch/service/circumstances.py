@@ -87,21 +87,21 @@ def config_effects(config: Config) -> ConfigEffects:
     landing = LandingArea(config.landing, config.batch)
     dry_run = config.processing.executor == "dry-run"
     try:
-        runs = landing.runs()
+        runs = landing.paths()
         beside = landing.runs_beside()
         fitting = landing.fitting_batch(beside) if beside else None
         undecided = FirstLooks(config).undecided()
     except TemporaryError:  # reported as the problem of the landing area
         return ConfigEffects(dry_run)
-    names = [run.name for run in runs]
+    names = (run.rpartition("/")[2] for run in (runs if config.types else ()))
     kinds = {type_of_name(config.types, name).name for name in names}
     return ConfigEffects(
         dry_run,
-        0 if config.upstreams else sum(not os.path.lexists(run / PIPELINE) for run in runs),
+        0 if config.upstreams else sum(not os.path.lexists(f"{run}/{PIPELINE}") for run in runs),
         tuple(beside),
         landing.batch,
         fitting or "",
-        tuple(each.name for each in config.types if each.name not in kinds) if names else (),
+        tuple(each.name for each in config.types if each.name not in kinds) if runs else (),
         undecided,
         take_up_given=config.take_up != TakeUpSettings(),
         config=str(config.path or ""),

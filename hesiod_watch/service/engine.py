@@ -105,7 +105,7 @@ class Engine:
         self.asked = all(upstream.place.is_local for upstream in self.config.upstreams)
         self.failed: dict[str, str] = {}  # run and cell → sentence
         self._broken: dict[Path, str] = {}  # runs whose last look met a bug, with a sentence
-        self.summaries: dict[Path, RunSummary] = {}  # runs at their last look
+        self.summaries: dict[str, RunSummary] = {}  # runs at their last look, by path
         self._answers: tuple[UpstreamAnswer, ...] = ()
         self.pass_began: float | None = None  # monotonic time of the last hint at all runs
 
@@ -164,7 +164,7 @@ class Engine:
                 self._open.discard(run_dir)
                 self.reconciler.forget(run_dir)
                 self._broken.pop(run_dir, None)
-                self.summaries.pop(run_dir, None)
+                self.summaries.pop(str(run_dir), None)
                 return None
             hold = frozenset() if run_dir in self._syncing else HELD
             signature, now = self.settled_runs.signature(run_dir), self.reconciler.clock()
@@ -174,7 +174,7 @@ class Engine:
             elif not looked.full:
                 self._syncing.discard(run_dir)
             summary = summary_of(looked.snapshot, self.config.output)
-            self.summaries[run_dir] = summary
+            self.summaries[str(run_dir)] = summary
             if is_finished(looked.snapshot):
                 wait = looked.look_again
                 due = 0.0 if wait is None else now.timestamp() + wait

@@ -13,9 +13,11 @@ from hesiod_watch.runs.flags.flag_files import owner_of
 from hesiod_watch.runs.state_files import read_states
 
 
-def known_states(config: Config) -> tuple[WatchState, ...]:
-    """States of all processes that watch this landing area. Raises OSError."""
-    states = read_states(config.output)
+def known_states(
+    config: Config, *, leave_out: str = "", runs: bool = False
+) -> tuple[WatchState, ...]:
+    """States of all processes that watch this landing area, as `read_states` reads them."""
+    states = read_states(config.output, leave_out=leave_out, runs=runs)
     return tuple(state for state in states if state.landing == str(config.landing))
 
 
@@ -46,12 +48,10 @@ def from_watchers(
     refused: list[RefusedAction] = []
     configured = {(each.name, each.location) for each in config.upstreams}
     try:
-        states = known_states(config)
+        states = known_states(config, leave_out=own)
     except OSError:
         states = ()
     for state in states:
-        if state.file == own:
-            continue
         watcher, living = heartbeat(state, config, now)
         watchers.append(watcher)
         if watcher.due is not None and watcher.due < now:

@@ -8,7 +8,6 @@ about data reads these files.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -27,13 +26,25 @@ from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Snapshot
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.records import whole_number
-from hesiod_watch.core.watch_state import POLL, SERVICE, RunSummary, WatchState
+from hesiod_watch.core.watch_state import (
+    POLL,
+    SERVICE,
+    RunSummary,
+    WatchState,
+    shared_counts,
+    shared_text,
+)
 from hesiod_watch.host import process
 from hesiod_watch.remote.sequencer.listing import UpstreamListing
 from hesiod_watch.rules.attention import attention_of_site
 from hesiod_watch.rules.heartbeat import looks_with, next_poll
 from hesiod_watch.rules.stages import stage_of, status_of
-from hesiod_watch.runs.state_files import read_states, state_directory, write_state_files
+from hesiod_watch.runs.state_files import (
+    read_states,
+    state_directory,
+    state_text,
+    write_state_files,
+)
 from hesiod_watch.service.ping import Pinger
 from hesiod_watch.service.site_page import SitePageMaker, WriteProblem
 
@@ -76,8 +87,8 @@ def summary_of(snapshot: Snapshot, output: Path) -> RunSummary:
     return RunSummary(
         run=display(snapshot.run),
         status=str(status),
-        why=display(why),
-        cells=cells,
+        why=shared_text(display(why)),
+        cells=shared_counts(tuple(cells.items())),
         page=page,
         reads=_sum(snapshot, "reads"),
         bases=_sum(snapshot, "bases"),
@@ -126,7 +137,7 @@ class StateWriter:
         self._written = -LONGEST_TURN
         self._looks: tuple[datetime, ...] | None = None
         self._reported: tuple[Attention, ...] = ()  # of the whole site, in the last write
-        self._known: frozenset[tuple[object, ...]] = frozenset()
+        self._known = 0
 
     def turn(self, pass_began: float | None) -> bool:
         """Write, in the service, if a look at all runs is over or something has changed.
@@ -214,7 +225,8 @@ class StateWriter:
             upstreams=engine.upstream_answers,
             refused=engine.reconciler.refused(),
         )
-        states = read_states(config.output)
+        # The runs are in memory, unless this process cannot look at them.
+        states = read_states(config.output, runs=areas_only)
         former = next((each for each in states if each.file == state.file), None)
         others = tuple(each for each in states if each.file != state.file)
         if self._kind == SERVICE:
@@ -228,12 +240,11 @@ class StateWriter:
             return True  # a poll that began later knows more
         found = engine.reconciler.attention()
         self._known = self._picture()
-        runs = tuple(engine.summaries[run_dir] for run_dir in sorted(engine.summaries))
+        runs = tuple(engine.summaries[run] for run in sorted(engine.summaries))
         if areas_only and former:
             runs = former.runs
         state = replace(state, attention=(*self._reported, *found), runs=runs)
-        text = json.dumps(state.record(), indent=1).encode("utf-8", "backslashreplace")
-        written = write_state_files(config.output, {state.file: text})
+        written = write_state_files(config.output, {state.file: state_text(state)})
         if written and page:
             self._page.make(state, others, now.astimezone(UTC))
         return written
@@ -255,16 +266,12 @@ class StateWriter:
                 logger.warning(each.kind, extra=fields(why=each.sentence))
         self._reported = found
 
-    def _picture(self) -> frozenset[tuple[object, ...]]:
-        """Return what is written soon after it changes: what needs a person, and cells' stages."""
-        found = self._engine.reconciler.attention()
+    def _picture(self) -> int:
+        """Hash of what is written soon after it changes: what needs a person, and cells' stages."""
+        found = {(each.kind, each.run, each.cell) for each in self._engine.reconciler.attention()}
         runs = self._engine.summaries.values()
-        return frozenset(
-            [
-                *((each.kind, each.run, each.cell) for each in found),
-                *((each.run, each.status, each.page, *each.cells.items()) for each in runs),
-            ]
-        )
+        shown = ((each.run, each.status, each.page, *each.cells.items()) for each in runs)
+        return hash((frozenset(found), sum(map(hash, shown))))
 
 
 def _is_terminal(stream: object) -> bool:

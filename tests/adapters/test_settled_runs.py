@@ -167,7 +167,7 @@ def test_the_record_serves_the_next_process(config: Config) -> None:
     later = make(config)
     later.load()
     assert later.moved(full=True) == [moved]
-    assert later.summaries() == {run: SUMMARY}
+    assert later.summaries() == {str(run): SUMMARY}
     assert list(later.due([str(run), str(moved)], now + 1, least=0)) == [str(moved)]
 
 

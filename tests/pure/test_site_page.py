@@ -14,7 +14,7 @@ from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.model import Stage, Status
 from hesiod_watch.core.watch_state import WatchState
 from hesiod_watch.report.metrics import metrics_text
-from hesiod_watch.report.site import render_site
+from hesiod_watch.report.site import LISTED, render_site
 
 
 def samples(text: bytes) -> dict[str, float]:
@@ -123,3 +123,19 @@ def test_metrics_escape_labels(host: str) -> None:
     """A label with odd characters stays on its line."""
     text = metrics_text(site_state(0, host=host)).decode()
     assert all(line.startswith(("#", "hesiod_watch_")) for line in text.splitlines())
+
+
+def test_page_lists_all_unfinished_runs_and_the_latest_finished_ones() -> None:
+    """With thousands of runs the page counts all, and lists what is open and the latest others."""
+    state = site_state(3 * LISTED)
+    html = page(state)
+    finished = [run for run in state.runs if run.status == "complete"]
+    blocked = {each.run for each in state.attention}
+    quiet = sorted((run.run for run in finished if run.run not in blocked), reverse=True)
+    for run in state.runs:
+        listed = f'rowheader"><a href="{run.page}"' in html
+        assert listed == (run.run not in quiet[LISTED:])
+    hidden = len(quiet) - LISTED
+    assert f"{hidden:,} earlier runs are not in this table" in html
+    assert html.count(f'<span class="num">{3 * LISTED:,}</span>') == 1
+    assert "not in this table" not in page(site_state(9))
