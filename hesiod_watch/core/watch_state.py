@@ -6,18 +6,23 @@ decision about data uses it, and the file may be deleted at any time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 
 from hesiod_watch.core.attention import Attention, Severity, Step
 from hesiod_watch.core.circumstances import RefusedAction, UpstreamAnswer
-from hesiod_watch.core.model import CellId, RunName
+from hesiod_watch.core.model import CellId, RunName, Status
+from hesiod_watch.core.naming import display
 from hesiod_watch.core.records import texts_in, whole_number
 from hesiod_watch.core.times import iso, time_of
 
 FORMAT = "hesiod-watch state 1"
+LISTED = 1000
+"""Most finished runs that the overview page lists; it lists all others."""
+_FINISHED = frozenset({Status.COMPLETE, Status.STRIPPED, Status.ABORTED, Status.HISTORIC})
 SERVICE, POLL = "service", "poll"
 
 
@@ -81,6 +86,41 @@ class RunSummary:
             reads=whole_number(record.get("reads")) or 0,
             bases=whole_number(record.get("bases")) or 0,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class RunTotals:
+    """All runs of a site in numbers."""
+
+    runs: int
+    statuses: Mapping[str, int]  # status → number of runs
+    cells: Mapping[str, int]  # stage → number of cells
+    reads: int
+    bases: int
+
+    @classmethod
+    def of(cls, runs: Collection[RunSummary]) -> RunTotals:
+        cells = Counter[str]()
+        for run in runs:
+            for stage, number in run.cells.items():
+                cells[stage] += number
+        statuses = Counter(run.status for run in runs)
+        reads, bases = sum(run.reads for run in runs), sum(run.bases for run in runs)
+        return cls(len(runs), statuses, cells, reads, bases)
+
+
+def listed_runs(runs: Iterable[RunSummary], found: Iterable[Attention]) -> tuple[RunSummary, ...]:
+    """Runs that the overview page lists, the latest name first, because names begin with a date."""
+    blocked = {display(each.run) for each in found if each.needs_person}
+    listed: list[RunSummary] = []
+    finished = 0
+    for run in sorted(runs, key=lambda run: run.run, reverse=True):
+        if run.status in _FINISHED and run.run not in blocked:
+            finished += 1
+            if finished > LISTED:
+                continue
+        listed.append(run)
+    return tuple(listed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,25 +15,30 @@ from prometheus_client.registry import Collector
 
 from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.model import Stage, Status
-from hesiod_watch.core.watch_state import WatchState
+from hesiod_watch.core.watch_state import RunTotals, WatchState
 
 PREFIX = "hesiod_watch_"
 
 
-def metrics_text(state: WatchState, others: tuple[WatchState, ...] = ()) -> bytes:
+def metrics_text(
+    state: WatchState, totals: RunTotals, others: tuple[WatchState, ...] = ()
+) -> bytes:
     """Return the metrics of a state, with the heartbeats of the other processes that watch."""
     registry = CollectorRegistry()
-    registry.register(_StateCollector(state, others))
+    registry.register(_StateCollector(state, totals, others))
     return generate_latest(registry)
 
 
 class _StateCollector(Collector):
-    def __init__(self, state: WatchState, others: tuple[WatchState, ...]) -> None:
+    def __init__(
+        self, state: WatchState, totals: RunTotals, others: tuple[WatchState, ...]
+    ) -> None:
         self._state = state
+        self._totals = totals
         self._others = others
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        yield from _runs(self._state)
+        yield from _runs(self._totals)
         yield from _attention(self._state)
         yield from _watchers((self._state, *self._others))
         upstreams = _family("upstream_up", "1 if the upstream answered the last time", "upstream")
@@ -45,22 +50,18 @@ class _StateCollector(Collector):
         yield refused
 
 
-def _runs(state: WatchState) -> Iterator[GaugeMetricFamily]:
+def _runs(totals: RunTotals) -> Iterator[GaugeMetricFamily]:
     runs = _family("runs", "Runs by status.", "status")
-    statuses = Counter(run.status for run in state.runs)
     for status in Status:
-        runs.add_metric([status], statuses[status])
+        runs.add_metric([status], totals.statuses.get(status, 0))
     yield runs
     cells = _family("cells", "Cells by stage.", "stage")
-    stages = Counter[str]()
-    for run in state.runs:
-        stages.update(run.cells)
     for stage in Stage:
-        cells.add_metric([stage], stages[stage])
+        cells.add_metric([stage], totals.cells.get(stage, 0))
     yield cells
     for name, words, number in (
-        ("reads", "Reads in the results of all present runs.", sum(r.reads for r in state.runs)),
-        ("bases", "Bases in the results of all present runs.", sum(r.bases for r in state.runs)),
+        ("reads", "Reads in the results of all present runs.", totals.reads),
+        ("bases", "Bases in the results of all present runs.", totals.bases),
     ):
         family = _family(name, words)
         family.add_metric([], number)

@@ -16,16 +16,13 @@ from hesiod_watch.core.attention import Attention
 from hesiod_watch.core.model import Stage
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.times import iso
-from hesiod_watch.core.watch_state import RunSummary, WatchState
+from hesiod_watch.core.watch_state import RunSummary, RunTotals, WatchState
 from hesiod_watch.report.page import render
 from hesiod_watch.report.run import TONES
 
 REFRESH = 60
 """Seconds after which the page loads itself again."""
-LISTED = 1000
-"""Most finished runs that the table lists: complete, stripped, aborted and historic ones."""
 _ORDER = {"bad": 0, "warn": 1, "busy": 2, "good": 3, "none": 4}
-_FINISHED = ("good", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +41,11 @@ class SitePageRow:
         return ", ".join(f"{counts[stage]:,} {stage}" for stage in Stage if counts.get(stage))
 
 
-def render_site(state: WatchState, *, title: str = "", made_at: datetime) -> str:
-    """Render the page as one HTML document; `made_at` has a time zone."""
+def render_site(state: WatchState, totals: RunTotals, *, title: str = "", made_at: datetime) -> str:
+    """Render the page as one HTML document, with a row for each run of `state`.
+
+    `totals` are those of all runs; `made_at` has a time zone.
+    """
     person = sorted(
         (each for each in state.attention if each.needs_person),
         # Trouble of the whole site often explains that of its runs.
@@ -53,7 +53,6 @@ def render_site(state: WatchState, *, title: str = "", made_at: datetime) -> str
     )
     rows = _rows(state, person)
     pages = {run.run: run.page for run in state.runs}
-    stages = [stage for run in state.runs for stage in run.cells]
     return render(
         "site.html",
         refresh=REFRESH,
@@ -64,11 +63,11 @@ def render_site(state: WatchState, *, title: str = "", made_at: datetime) -> str
             for each in person
         ],
         rows=rows,
-        runs=len(state.runs),
-        cells=sum(sum(run.cells.values()) for run in state.runs),
-        processed=sum(run.cells.get(Stage.PROCESSED, 0) for run in state.runs) if stages else 0,
-        reads=sum(run.reads for run in state.runs),
-        bases=sum(run.bases for run in state.runs),
+        runs=totals.runs,
+        cells=sum(totals.cells.values()),
+        processed=totals.cells.get(Stage.PROCESSED, 0),
+        reads=totals.reads,
+        bases=totals.bases,
         made_at=iso(made_at),
         last_look=iso(state.last_look),
         due=iso(state.next_due) if state.next_due else "",
@@ -81,13 +80,9 @@ def _rows(state: WatchState, person: list[Attention]) -> list[SitePageRow]:
     """Rows of the runs: by tone, the latest name first, because names begin with a date."""
     blocked = Counter(display(each.run) for each in person)
     rows = []
-    finished = 0
     for run in sorted(state.runs, key=lambda run: run.run, reverse=True):
         number = blocked[run.run]
         tone = "bad" if number else TONES.get(run.status, "warn")
-        finished += tone in _FINISHED
-        if tone in _FINISHED and finished > LISTED:
-            continue
         why = "" if number or run.status == "complete" else run.why
         rows.append(SitePageRow(run, tone, number, why))
     return sorted(rows, key=lambda row: _ORDER[row.tone])

@@ -10,17 +10,24 @@ import pickle
 import sys
 from datetime import datetime
 
-from hesiod_watch.core.watch_state import WatchState
+from hesiod_watch.core.watch_state import RunTotals, WatchState
 from hesiod_watch.report.metrics import metrics_text
 from hesiod_watch.report.site import render_site
 
 
 def site_files(
-    state: WatchState, others: tuple[WatchState, ...], title: str, made_at: datetime
+    state: WatchState,
+    totals: RunTotals,
+    others: tuple[WatchState, ...],
+    title: str,
+    made_at: datetime,
 ) -> tuple[bytes, bytes]:
-    """Return the metrics and the page; `others` are the states of the other processes."""
-    page = render_site(state, title=title, made_at=made_at)
-    return metrics_text(state, others), page.encode("utf-8", "backslashreplace")
+    """Return the metrics and the page of a state that has the runs to list.
+
+    `totals` are those of all runs; `others` are the states of the other processes.
+    """
+    page = render_site(state, totals, title=title, made_at=made_at)
+    return metrics_text(state, totals, others), page.encode("utf-8", "backslashreplace")
 
 
 if __name__ == "__main__":

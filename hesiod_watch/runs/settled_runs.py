@@ -261,12 +261,15 @@ class SettledRuns:
         places = [run]
         if libraries:
             places += [f"{run}/{name}" for name in libraries.split("/")]
-        if os.path.lexists(pipeline := f"{run}/{PIPELINE}"):  # a historic run has none
-            places.append(pipeline)
+        status = [self._status_of(place) for place in places]
+        with suppress(OSError):  # a historic run has none
+            status.append(self._status_of(f"{run}/{PIPELINE}"))
+        return status
+
+    def _status_of(self, place: str) -> os.stat_result:
         if self._refresh:
-            for place in places:
-                self._refresh(Path(place))
-        return [os.lstat(place) for place in places]
+            self._refresh(Path(place))
+        return os.lstat(place)
 
 
 def _line(name: str, *values: object) -> str:

@@ -10,13 +10,14 @@ import logging
 import pickle
 import subprocess
 import threading
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.system_errors import FULL
 from hesiod_watch.core.text import span_text
-from hesiod_watch.core.watch_state import WatchState
+from hesiod_watch.core.watch_state import RunTotals, WatchState, listed_runs
 from hesiod_watch.host import process
 from hesiod_watch.host.child import own_module
 from hesiod_watch.runs.state_files import METRICS, PAGE, state_directory, write_state_files
@@ -69,7 +70,10 @@ class SitePageMaker:
 
     def make(self, state: WatchState, others: tuple[WatchState, ...], made_at: datetime) -> None:
         """Begin to make the files of this state."""
-        request = pickle.dumps((state, others, self._title, made_at))
+        totals, listed = RunTotals.of(state.runs), listed_runs(state.runs, state.attention)
+        state = replace(state, runs=listed)  # a process gets no runs that it does not show
+        others = tuple(replace(other, runs=()) for other in others)
+        request = pickle.dumps((state, totals, others, self._title, made_at))
         with self._lock:
             self._next = request
             if self._thread is None:

@@ -12,9 +12,9 @@ from site_states import EVIL, NOW, site_state
 
 from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.model import Stage, Status
-from hesiod_watch.core.watch_state import WatchState
+from hesiod_watch.core.watch_state import LISTED, RunTotals, WatchState, listed_runs
 from hesiod_watch.report.metrics import metrics_text
-from hesiod_watch.report.site import LISTED, render_site
+from hesiod_watch.report.site import render_site
 
 
 def samples(text: bytes) -> dict[str, float]:
@@ -24,7 +24,12 @@ def samples(text: bytes) -> dict[str, float]:
 
 
 def page(state: WatchState, **more: Any) -> str:
-    return render_site(state, made_at=NOW, **more)
+    shown = replace(state, runs=listed_runs(state.runs, state.attention))
+    return render_site(shown, RunTotals.of(state.runs), made_at=NOW, **more)
+
+
+def metrics(state: WatchState, *others: WatchState) -> dict[str, float]:
+    return samples(metrics_text(state, RunTotals.of(state.runs), others))
 
 
 def test_problems_come_first() -> None:
@@ -89,7 +94,7 @@ def test_hostile_names_stay_text() -> None:
 
 def test_metrics_have_every_series() -> None:
     """Every status, stage and kind has a sample, so that an alert is resolved."""
-    found = samples(metrics_text(site_state(0)))
+    found = metrics(site_state(0))
     for status in Status:
         assert found[f'hesiod_watch_runs{{status="{status}"}}'] == 0
     for stage in Stage:
@@ -102,7 +107,7 @@ def test_metrics_have_every_series() -> None:
 def test_metrics_count() -> None:
     """The metrics count runs, cells, reads and what needs a person, and date the looks."""
     state = site_state(9)
-    found = samples(metrics_text(state, (site_state(0, host="host2"),)))
+    found = metrics(state, site_state(0, host="host2"))
     assert sum(value for name, value in found.items() if "_runs{" in name) == 9
     assert found["hesiod_watch_reads"] == sum(run.reads for run in state.runs)
     overdue = 'hesiod_watch_attention{kind="overdue",severity="person"}'
@@ -121,7 +126,7 @@ def test_metrics_count() -> None:
 @pytest.mark.parametrize("host", ['a"b', "a\nb", "a\\b"])
 def test_metrics_escape_labels(host: str) -> None:
     """A label with odd characters stays on its line."""
-    text = metrics_text(site_state(0, host=host)).decode()
+    text = metrics_text(site_state(0, host=host), RunTotals.of(())).decode()
     assert all(line.startswith(("#", "hesiod_watch_")) for line in text.splitlines())
 
 

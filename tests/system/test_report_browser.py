@@ -14,6 +14,7 @@ import pytest
 from qc_documents import not_barcoded, plate, qc_document, run_document, without_fastq
 from site_states import NOW, site_state
 
+from hesiod_watch.core.watch_state import RunTotals
 from hesiod_watch.report.cell import render_cell
 from hesiod_watch.report.run import render_run
 from hesiod_watch.report.site import render_site
@@ -99,7 +100,8 @@ def html_of(kind: str) -> str:
         "no FASTQ": without_fastq,
     }
     if kind == "site":
-        return render_site(site_state(30), title="Facility", made_at=NOW)
+        state = site_state(30)
+        return render_site(state, RunTotals.of(state.runs), title="Facility", made_at=NOW)
     return render_run(run_document()) if kind == "run" else render_cell(documents[kind]())
 
 
