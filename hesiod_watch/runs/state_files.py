@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hesiod_watch.core.records import loads
 from hesiod_watch.core.watch_state import POLL, SERVICE, WatchState
-from hesiod_watch.host.files import OpenDirectory, read_head, replace_whole
+from hesiod_watch.host.files import OpenDirectory, chunks, regular, replace_whole
 from hesiod_watch.runs.flags.names import SITE
 
 MARKER_DIRECTORY = SITE
@@ -78,9 +78,14 @@ def read_states(output: Path, *, leave_out: str = "", runs: bool = False) -> tup
 
 def _read(name: str, place: int, *, runs: bool) -> WatchState | None:
     try:
-        content = read_head(name, LARGEST, place)
-        if not runs and (end := content.rfind(_RUNS)) > 0:
-            content = content[:end] + _RUNS + b"]}"
-        return WatchState.from_record(loads(content))
+        with regular(name, place) as descriptor:
+            content = bytearray()
+            for chunk in chunks(descriptor, LARGEST):
+                start = max(0, len(content) - len(_RUNS))
+                content += chunk
+                if not runs and (end := content.find(_RUNS, start)) >= 0:
+                    content[end:] = _RUNS + b"]}"
+                    break
+        return WatchState.from_record(loads(bytes(content)))
     except (OSError, ValueError, OverflowError):
         return None

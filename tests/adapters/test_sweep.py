@@ -277,3 +277,23 @@ def test_the_server_is_queried_if_caches_may_be_stale(
 ) -> None:
     """Only file systems whose clients may be stale cost a round trip."""
     assert modified_for(Mount(fstype, kind)) is expected
+
+
+def test_the_present_is_no_news(tmp_path: Path, run: Path) -> None:
+    """The beginning reports nothing, reads what is open, and has the settled runs compared."""
+    compared: list[bool] = []
+
+    def moved(full: bool) -> tuple[Path, ...]:
+        compared.append(full)
+        return ()
+
+    (tmp_path / "run_b").mkdir()
+    sweeper = Sweeper(LandingArea(tmp_path), {tmp_path / "run_b"}.__contains__, moved)
+    sweeper.begin(0)
+    assert compared == [True]
+    assert sweeper.runs == 2
+    found = sweeper.sweep(10)
+    assert (found.runs, found.added) == ((), ())
+    (run / "lib" / OTHER_CELL).mkdir()
+    found = sweeper.sweep(20)
+    assert (found.runs, found.added) == ((run,), (run / "lib" / OTHER_CELL,))

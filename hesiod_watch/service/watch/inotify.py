@@ -34,6 +34,7 @@ from functools import reduce
 from itertools import count
 from operator import or_
 from pathlib import Path
+from sys import intern
 from uuid import uuid4
 
 from watchdog.observers.inotify_c import CallbackId, InotifyEvent, InotifyFD, Mask, WatchDescriptor
@@ -422,7 +423,8 @@ class InotifyEvents:
         try:
             with os.scandir(parent.path) as entries:
                 found = {
-                    entry.name: entry.is_dir(follow_symlinks=False)
+                    # One text for the name of a run, here and in sweeps: there may be thousands.
+                    intern(entry.name): entry.is_dir(follow_symlinks=False)
                     for entry in entries
                     if entry.is_dir(follow_symlinks=False)
                     or (parent.level.has_summaries and is_final_summary(entry.name))

@@ -20,6 +20,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from sys import intern
 
 from hesiod_watch.core.naming import is_final_summary
 from hesiod_watch.host.mtime import Modified, modified
@@ -108,6 +109,14 @@ class Sweeper:
         look.runs.update(dict.fromkeys(self._moved(full)))
         return SweepFindings(tuple(look.runs), tuple(look.added))
 
+    def begin(self, now: float) -> None:
+        """Read everything for the first time; nothing is news, so no list of all runs is made.
+
+        Settled runs are compared, too: the look at all runs that follows asks which have changed.
+        """
+        self._visit(self._root, _Look(now, full=True, first=True))
+        self._moved(True)
+
     def follow(self, run: Path, now: float) -> None:
         """Read a run from now on.
 
@@ -180,6 +189,10 @@ class Sweeper:
             return
         self._can_be_read(directory, True, look)
         before, directory.entries = directory.entries, found
+        if look.first:
+            for name in found:
+                self._follow(directory, name)
+            return
         for name in before.keys() - found.keys():
             directory.children.pop(name, None)
             self._changed(directory, name, look)
@@ -206,7 +219,7 @@ class Sweeper:
                         yield entry.name, None
                 elif entry.is_dir(follow_symlinks=False):
                     if self._landing.below(directory.level, entry.name) is not None:
-                        yield entry.name, None
+                        yield intern(entry.name), None
                 elif directory.level.has_summaries and is_final_summary(entry.name):
                     yield entry.name, _stamp(directory.path / entry.name)
 
@@ -236,6 +249,7 @@ class _Look:
 
     now: float
     full: bool
+    first: bool = False
     runs: dict[Path, None] = field(default_factory=dict)
     added: list[Path] = field(default_factory=list)
 

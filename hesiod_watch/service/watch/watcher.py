@@ -231,7 +231,8 @@ class Watcher:
             trust_mtimes=self._mount.kind != "stacked",
         )
         self._unannounced = ()
-        self._counted_sweep(now, full=True)  # the present entries; none of them is news
+        self._sweeper.begin(now)
+        self._count_sweep()
         self._next_full = now + self._full_sweep_interval
         self._next_sweep = self._clock() + self._interval()
         self._hint(None)
@@ -308,7 +309,8 @@ class Watcher:
             self._next_full = now + self._full_sweep_interval
             if self._events is None:
                 self._open_events()  # an inotify instance may be available by now
-        findings = self._counted_sweep(now, full=full)
+        findings = self._sweeper.sweep(now, full=full)
+        self._count_sweep()
         for run in findings.runs:
             self._hint(run)
         self._judge(findings, now)
@@ -317,11 +319,9 @@ class Watcher:
         if not self._sweeper.readable:
             self._lost(self._landing.problem(0) or "the landing area could not be read")
 
-    def _counted_sweep(self, now: float, *, full: bool) -> SweepFindings:
-        findings = self._sweeper.sweep(now, full=full)
+    def _count_sweep(self) -> None:
         self._counters.sweeps += 1
         self._known_runs = self._sweeper.runs
-        return findings
 
     def _judge(self, findings: SweepFindings, now: float) -> None:
         """Compare the findings with events, which have until the next sweep to arrive."""
