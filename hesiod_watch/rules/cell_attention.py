@@ -83,6 +83,16 @@ def _source(snapshot: Snapshot, cell: Cell) -> tuple[str, str]:
     return f"{snapshot.upstream}/{cell.id}", "; the next sync copies them"
 
 
+def _is_all_here(snapshot: Snapshot) -> bool:
+    """Whether all files of a run that exist where it comes from are here too.
+
+    Otherwise accepting a cell would end the copying of its files. A sync that is done has compared
+    every cell with the upstream.
+    """
+    last = snapshot.sync
+    return snapshot.upstream == LOCAL or (last is not None and last.outcome == "done")
+
+
 def _is_recorded(cell: Cell) -> bool:
     """Whether flags describe data of a cell that are not here any more."""
     return bool(cell.flags.synced or cell.flags.claims or cell.flags.failed)
@@ -151,7 +161,7 @@ def _quiet(
         last_file=iso(changed),
         why=found.why,
         to=f"{display(to)}{then}",
-        synced=_flag(snapshot, cell, "synced") if snapshot.upstream == LOCAL else None,
+        synced=_flag(snapshot, cell, "synced") if _is_all_here(snapshot) else None,
     )
 
 
@@ -169,7 +179,7 @@ def overdue_attention(snapshot: Snapshot, cell: Cell, since: datetime | None = N
     unreadable = found.verdict is Verdict.UNREADABLE and not bad
     empty = unreadable and found.summaries and not announced(found.summaries)
     # Only a person can accept files from the fallback folder: the final_summary never changes.
-    acceptable = local or found.fallback
+    acceptable = _is_all_here(snapshot) or found.fallback
     return _about(
         _kind_of_overdue(found, closed=unreadable and not empty),
         snapshot,

@@ -305,6 +305,33 @@ def test_steps_of_an_upstream_run() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "found", [SHORT, OVER, UNREADABLE], ids=["missing files", "surplus files", "no summary"]
+)
+def test_lost_files_of_an_upstream_run(found: Completeness) -> None:
+    """Once a sync has copied all that the upstream has, the last step accepts the cell."""
+    cell_ = late(completeness=found)
+    copied = reported_run(cell_, upstream=THERE, sync=attempt("done"))
+    assert steps(copied)[-1].endswith(ACCEPT)
+    for last in (None, attempt("failed")):
+        waiting = reported_run(cell_, upstream=THERE, sync=last)
+        assert not any(ACCEPT in line for line in steps(waiting))
+
+
+def test_a_crash_at_an_upstream() -> None:
+    """A cell whose final_summary never comes can be accepted when all its files were copied."""
+    quiet = cell(completeness=RUNNING, changed=1.0, has_data=True)
+    policy = replace(POLICY, quiet=60.0)
+    for last, acceptable in ((attempt("done"), True), (attempt("failed"), False)):
+        snapshot = reported_run(quiet, upstream=THERE, sync=last)
+        (found,) = (
+            each
+            for each in attention(snapshot, NOTHING_KNOWN, policy, NOW)
+            if each.kind == "quiet"
+        )
+        assert (ACCEPT in str(found.steps[-1])) is acceptable
+
+
 def test_several_causes_at_once() -> None:
     """Each of several causes has its own step."""
     counts = (Shortfall(FASTQ, 1, 2), Shortfall(DataKind.POD5, 3, 2))
