@@ -325,9 +325,7 @@ def test_a_crash_at_an_upstream() -> None:
     for last, acceptable in ((attempt("done"), True), (attempt("failed"), False)):
         snapshot = reported_run(quiet, upstream=THERE, sync=last)
         (found,) = (
-            each
-            for each in attention(snapshot, NOTHING_KNOWN, policy, NOW)
-            if each.kind == "quiet"
+            each for each in attention(snapshot, NOTHING_KNOWN, policy, NOW) if each.kind == "quiet"
         )
         assert (ACCEPT in str(found.steps[-1])) is acceptable
 
