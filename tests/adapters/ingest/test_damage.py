@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from growing import CELLS, expected, in_one_go, opened, put, reads, some, writte
 from hesiod_watch.core.errors import BadSource, PermanentError, TemporaryError
 from hesiod_watch.fastq import bgzf, checkpoint, readback
 from hesiod_watch.fastq.model import Output
+from hesiod_watch.fastq.qc import qc_groups
 from hesiod_watch.fastq.tasks import TaskLimits
 
 
@@ -170,6 +172,43 @@ def test_the_checkpoint_is_only_a_cache(
         results = one.finish(outputs)
     alone = in_one_go(tmp_path / "alone", outputs)
     assert [(w.md5, w.statistics) for w in results] == [(w.md5, w.statistics) for w in alone]
+
+
+def without_joint(packed: bytes) -> bytes:
+    """Packed statistics as a version without joint counts wrote them."""
+    size = int.from_bytes(packed[:4], "little")
+    facts = json.loads(packed[4 : 4 + size])
+    del facts["joint"]
+    head = json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()
+    return len(head).to_bytes(4, "little") + head + packed[4 + size :]
+
+
+@pytest.mark.parametrize("form", CELLS)
+def test_the_checkpoint_of_an_earlier_version(form: str, tmp_path: Path) -> None:
+    """It is used, and the figures that it lacks are missing, for the cell and for each part."""
+    outputs = CELLS[form](tmp_path / "sources")
+    with opened(tmp_path / "out") as one:
+        one.take([some(outputs[0], 0, 1)])
+    saved = checkpoint.load(tmp_path / "out")
+    assert saved is not None
+    earlier = {
+        number: replace(kept, statistics=without_joint(kept.statistics))
+        for number, kept in saved.outputs.items()
+    }
+    checkpoint.save(tmp_path / "out", replace(saved, outputs=earlier))
+    with opened(tmp_path / "out", check_all=False) as one:
+        found = qc_groups(
+            (w.output.barcode, w.output.part, w.statistics) for w in one.finish(outputs)
+        )
+    alone = qc_groups(
+        (w.output.barcode, w.output.part, w.statistics)
+        for w in in_one_go(tmp_path / "alone", outputs)
+    )
+    assert alone["total"]["over_time"]["reads"]
+    unknown = {"over_time": None, "length_quality": None}
+    for key in ("total", "pass"):
+        assert found[key] == alone[key] | unknown
+    assert found["fail"] == alone["fail"]
 
 
 @pytest.mark.parametrize(
