@@ -34,6 +34,8 @@ def visible(text: str) -> str:
 
 def name(text: str) -> Markup:
     """Markup of a name from disk, isolated from the text around it; escapes are marked."""
+    if visible(text) == text:
+        return Markup('<bdi class="name">{}</bdi>').format(text)
     parts = [
         escape(character)
         if (shown := visible(character)) == character
