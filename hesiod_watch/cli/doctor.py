@@ -195,9 +195,12 @@ def _newest_runs(name: str, config: Config) -> Iterator[Check]:
 
 def _misplaced(name: str, config: Config) -> Iterator[Check]:
     """Report what is not worked on in the newest runs, and in the newest that are not taken up."""
+    landing = LandingArea(config.landing, config.batch)
+    if landing_problem(landing, config.output):
+        return  # the check of the landing area reports it
     runs = sorted(all_runs(config), key=_changed)
     new = [run for run in runs if not os.path.lexists(run / PIPELINE)]
-    beside = LandingArea(config.landing, config.batch).runs_beside()
+    beside = landing.runs_beside()
     found = [
         each
         for run in sorted({*runs[-NEWEST_RUNS:], *new[-NAMES_TRIED:]})
