@@ -51,8 +51,8 @@ LONGEST_LINE = 1000
 def perform(job: Job) -> Outcome:
     """Run the command in an attempt, unless it has succeeded for the present `.done`.
 
-    Raises FlagExists if another attempt is under way or has succeeded, TemporaryError or
-    PermanentError if the command failed.
+    A command that a person stopped is recorded as failed. Raises FlagExists if another attempt is
+    under way or has succeeded, TemporaryError or PermanentError if the command failed.
     """
     name = display(f"{job.run_dir.name} {job.the_cell}")
     if not job.config.on_done.command:
@@ -118,6 +118,9 @@ def _run_command(job: Job, attempt: OpenAttempt[HookRecord]) -> None:
         last = f"; its last line: {lines.last}" if lines.last else ""
         sentence = f"{display(words[0])} {problem}{last}"
         log.line(f"hook {cell}: {sentence}")
+        if end.by_person:  # no failure of this action that is to be reported
+            attempt.failed, attempt.needs_person, attempt.reason = True, False, sentence
+            return
         if end.timed_out or ended.code in (126, 127):
             raise PermanentError(sentence)
         raise TemporaryError(sentence)
@@ -150,6 +153,7 @@ class _Stop:
     def __init__(self, job: Job) -> None:
         self.reason = ""
         self.timed_out = False
+        self.by_person = False
         self._job = job
         self._work = flags.hook(job.the_cell.stem)
         self._end = time.monotonic() + job.config.on_done.time_limit
@@ -164,6 +168,7 @@ class _Stop:
         elif now >= self._next_look:
             self._next_look = now + LOOK_EVERY
             self.reason = self._flagged()
+            self.by_person = bool(self.reason)
         return bool(self.reason)
 
     def _flagged(self) -> str:
