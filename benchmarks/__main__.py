@@ -41,6 +41,7 @@ BENCHMARKS: dict[str, Benchmark] = {  # by module in this directory
     "pages": Benchmark(
         "what the page of a very large cell costs", ("--reads", "3000000", "--rounds", "1")
     ),
+    "summaries": Benchmark("what the copy of a sequencing summary costs", ("--megabytes", "50")),
     "settled": Benchmark("what many settled runs cost", ("--runs", "100", "500")),
     "memory": Benchmark("how much memory a cell of very many files takes", ("--files", "5000")),
     "upstreams": Benchmark(

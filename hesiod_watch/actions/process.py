@@ -18,8 +18,9 @@ Each step starts only after the step before it:
 7. Compare the published files with ours. Then make `{cell}.done`, which an attempt that is
    overtaken cannot make either (`flag_files` in `runs.flags`).
 
-So the time from the last file to `.done` depends on the remaining work, not on the size of the
-cell. If the process is killed, the next attempt continues from the journal.
+So the time from the last file to `.done` depends on the remaining reads, not on the size of the
+cell, except for the sequencing summary: it is there only at the end. If the process
+is killed, the next attempt continues from the journal.
 
 Temporary problems (a full disk, an absent file system, a damaged file that changed within the last
 minute) are waited for here, under the claim (`patience`).
