@@ -14,7 +14,8 @@ from sites import Site
 
 from hesiod_watch.cli.simulator import SimulatedCell
 
-pytestmark = pytest.mark.system
+# Each test runs many polls.
+pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
 NEW = "20261129_0910_1A_PAW90000_90000000"
 FIRST, SECOND = OLD.format(0, 0), OLD.format(1, 1)
