@@ -129,6 +129,7 @@ def test_what_is_missing_is_named(site: Site) -> None:
     (site.landing / RUN / "pipeline" / f"{CELL}.done").unlink()
     site.run("poll")
     assert qc_of(site)["notes"] == ["the sequencing summary has 1 row for 2 reads in the results"]
+    assert not (results(site) / "superseded").exists()
     (cell / "sequencing_summary_x.txt").unlink()
     (site.landing / RUN / "pipeline" / f"{CELL}.done").unlink()
     site.run("poll")
