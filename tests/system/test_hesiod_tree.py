@@ -90,9 +90,10 @@ def mounted(site: Site) -> Iterator[BackupMount]:
 def test_what_hesiod_has_finished_stays_as_it_is(
     site: Site, mounted: BackupMount, backups: bool
 ) -> None:
-    """Neither a poll nor a service changes a file in it, and nothing is sent about it."""
+    """Neither a poll nor a service changes a file in it, sends anything, or runs a command."""
     expected = finished_tree(site)
     more = f"backups: {{second: {{location: {mounted.place}}}}}\n" if backups else ""
+    more += "on_done: {command: [/bin/false]}\n"
     site.configure(more=f"take_up: {{since: now}}\n{more}")
     if backups:
         site.run("backup-init", "second")
