@@ -11,7 +11,6 @@ import fcntl
 import hashlib
 import os
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from hesiod_watch.host.files import open_or_create
 
 RUNTIME = Path("/run/hesiod-watch")
 """Directory that systemd makes for the units (RuntimeDirectory=)."""
+TEMPORARY = Path("/tmp")  # noqa: S108 -- the directory in it is private
 FALLBACK = Path("/var/tmp")  # noqa: S108 -- the directory in it is private
 """Directory used if another user made ours in the temporary directory."""
 
@@ -86,7 +86,7 @@ def lock_directory_in_use(landing: Path, locks: Path | None = None) -> Path | No
 
 def _choose(landing: Path, locks: Path | None) -> _LockChoice:
     digest = hashlib.sha256(os.fsencode(landing)).hexdigest()[:12]
-    shared = (Path(tempfile.gettempdir()), FALLBACK)
+    shared = (_temporary_directory(), FALLBACK)
     private = ([locks] if locks else []) + ([RUNTIME] if is_private(RUNTIME) else [])
     skipped: list[str] = []
     for base in dict.fromkeys([*private, *shared]):
@@ -97,6 +97,18 @@ def _choose(landing: Path, locks: Path | None) -> _LockChoice:
             return _LockChoice(directory, tuple(skipped))
         skipped.append(why)
     return _LockChoice(None, tuple(skipped))
+
+
+def _temporary_directory() -> Path:
+    """Directory for temporary files, whether or not a file can be written into it now.
+
+    `tempfile.gettempdir` writes a file: where the disk is full, it chooses another directory, or
+    none. Then processes would choose different locks, or end.
+    """
+    named = (os.environ.get(name, "") for name in ("TMPDIR", "TEMP", "TMP"))
+    places = [Path(each).absolute() for each in named if each]
+    usable = (each for each in places if each.is_dir() and os.access(each, os.W_OK | os.X_OK))
+    return next(usable, TEMPORARY)
 
 
 def is_private(directory: Path) -> bool:

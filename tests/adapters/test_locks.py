@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from mounts import in_memory, needs_mounts
 
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.host import locks
@@ -21,7 +24,7 @@ OTHER_USER = 65534
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Candidates that only this test uses; none of them exists except the temporary directory."""
     (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     monkeypatch.setattr(locks, "RUNTIME", tmp_path / "run")
     monkeypatch.setattr(locks, "FALLBACK", tmp_path / "fallback")
     return tmp_path
@@ -35,6 +38,41 @@ def test_temporary_directory(places: Path) -> None:
     assert lock_problems(LANDING) == ()
     assert lock_directory(LANDING) == found
     assert lock_directory(Path("/other")) != found
+
+
+@needs_mounts
+def test_a_full_disk_changes_nothing(places: Path) -> None:
+    """All processes use the same locks, also those that start while the disk is full."""
+    program = (
+        "from pathlib import Path; from hesiod_watch.host import locks;"
+        f" locks.RUNTIME = Path({str(places / 'run')!r});"
+        " print(locks.lock_directory_in_use(Path('/landing')))"
+    )
+
+    def chosen() -> str:
+        command = [sys.executable, "-c", program]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    with in_memory(places / "tmp", "16k"):
+        before = chosen()
+        assert str(places / "tmp") in before
+        with suppress(OSError), (places / "tmp" / "large").open("wb", buffering=0) as large:
+            while large.write(bytes(4096)):
+                pass
+        with pytest.raises(OSError, match="No space"):
+            (places / "tmp" / "another").write_bytes(b"text")
+        assert chosen() == before
+
+
+@pytest.mark.parametrize("variable", ["TMPDIR", "TEMP", "TMP"])
+def test_variables_of_the_environment(
+    variable: str, places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The temporary directory is the one that the environment names; a missing one is skipped."""
+    monkeypatch.setenv("TMPDIR", str(places / "missing"))
+    monkeypatch.setenv(variable, str(places / "tmp"))
+    assert lock_directory(LANDING).parent == places / "tmp"
+    assert lock_problems(LANDING) == ()
 
 
 def test_runtime_directory_of_the_units(places: Path) -> None:
