@@ -86,7 +86,7 @@ def lock_directory_in_use(landing: Path, locks: Path | None = None) -> Path | No
 
 def _choose(landing: Path, locks: Path | None) -> _LockChoice:
     digest = hashlib.sha256(os.fsencode(landing)).hexdigest()[:12]
-    shared = (_temporary_directory(), FALLBACK)
+    shared = (temporary_directory(), FALLBACK)
     private = ([locks] if locks else []) + ([RUNTIME] if is_private(RUNTIME) else [])
     skipped: list[str] = []
     for base in dict.fromkeys([*private, *shared]):
@@ -99,7 +99,7 @@ def _choose(landing: Path, locks: Path | None) -> _LockChoice:
     return _LockChoice(None, tuple(skipped))
 
 
-def _temporary_directory() -> Path:
+def temporary_directory() -> Path:
     """Directory for temporary files, whether or not a file can be written into it now.
 
     `tempfile.gettempdir` writes a file: where the disk is full, it chooses another directory, or

@@ -18,7 +18,6 @@ import re
 import shlex
 import socket
 import stat
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -26,7 +25,7 @@ from pathlib import Path
 from hesiod_watch.config import EndpointSettings
 from hesiod_watch.host import process
 from hesiod_watch.host.command import CommandRunner
-from hesiod_watch.host.locks import RUNTIME, is_private
+from hesiod_watch.host.locks import RUNTIME, is_private, temporary_directory
 from hesiod_watch.rules.ssh_advice import SshAttempt
 
 PERSIST = 120
@@ -133,7 +132,7 @@ def control_path(endpoint: EndpointSettings) -> Path | None:
 def _bases() -> list[str]:
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     shared = str(RUNTIME) if is_private(RUNTIME) else ""
-    candidates = (shared, runtime, tempfile.gettempdir(), "/tmp")  # noqa: S108 -- made private
+    candidates = (shared, runtime, str(temporary_directory()), "/tmp")  # noqa: S108 -- made private
     # ssh splits the values of its options at blanks and quotes.
     return [base for base in candidates if re.fullmatch(r"/[A-Za-z0-9_.%+@=,/-]*", base)]
 

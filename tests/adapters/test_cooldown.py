@@ -6,7 +6,6 @@ The cache never causes an error.
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +23,7 @@ MINUTE = timedelta(minutes=1)
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Use a test's own directory instead of the machine's temporary directory."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(locks, "FALLBACK", tmp_path / "missing")
 
 
@@ -73,7 +72,8 @@ def test_damaged(content: bytes) -> None:
 
 def test_nowhere_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a directory to write, each process tries itself and repeats daily messages."""
-    monkeypatch.setattr(tempfile, "tempdir", "/dev/null")
+    monkeypatch.setenv("TMPDIR", "/dev/null")
+    monkeypatch.setattr(locks, "TEMPORARY", Path("/dev/null"))
     note_outage(LANDING, "rt", "no answer", MINUTE)
     outage_over(LANDING, "rt")
     assert known_outage(LANDING, "rt") == ""
