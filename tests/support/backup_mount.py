@@ -6,7 +6,7 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-from mounts import mount_memory, unmount
+from mounts import mount_memory, move_mount, unmount
 
 from hesiod_watch.core.file_entry import Entries, FileEntry
 
@@ -39,12 +39,10 @@ class BackupMount:
         """Leave an empty directory in its place, as after an unmount; the files are kept."""
         self.kept = self.place.with_name("kept")
         self.kept.mkdir(exist_ok=True)
-        subprocess.run(["mount", "--bind", self.place, self.kept], check=True)
-        subprocess.run(["umount", self.place], check=True)
+        move_mount(self.place, self.kept)
 
     def show(self) -> None:
-        subprocess.run(["mount", "--bind", self.kept, self.place], check=True)
-        subprocess.run(["umount", self.kept], check=True)
+        move_mount(self.kept, self.place)
 
     def close(self) -> None:
         unmount(self.place)

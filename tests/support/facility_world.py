@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from mounts import mount_memory, unmount
+from mounts import mount_memory, move_mount, unmount
 from open_runs import opened, pipeline_at
 from surveyed_copies import Places, truth_of
 from younger_files import end_with_summaries
@@ -203,15 +203,11 @@ class World:
     def unmount(self, name: str) -> None:
         """Unmount a backup; its directory remains and is empty."""
         (self.root / f"{name}.away").mkdir(exist_ok=True)
-        subprocess.run(
-            ["mount", "--move", self.root / name, self.root / f"{name}.away"], check=True
-        )
+        move_mount(self.root / name, self.root / f"{name}.away")
         self.mounted.discard(name)
 
     def remount(self, name: str) -> None:
-        subprocess.run(
-            ["mount", "--move", self.root / f"{name}.away", self.root / name], check=True
-        )
+        move_mount(self.root / f"{name}.away", self.root / name)
         self.mounted.add(name)
 
 

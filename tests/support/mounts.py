@@ -30,6 +30,12 @@ def mount_memory(place: Path, size: str = "64m") -> None:
     mount(place, "-t", "tmpfs", "-o", f"size={size}", "tmpfs")
 
 
+def move_mount(place: Path, to: Path) -> None:
+    """Move a file system to another directory; under systemd `mount --move` is refused."""
+    subprocess.run(["mount", "--bind", place, to], check=True)
+    subprocess.run(["umount", place], check=True)
+
+
 def unmount(place: Path) -> None:
     """Unmount everything at a directory, also file systems in use."""
     while os.path.ismount(place):
