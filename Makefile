@@ -8,13 +8,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 JOBS ?= 4
+SCHEDULES ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint venv bench clean
+.PHONY: help demo test nightly check lint venv bench clean
 
 help:
 	@echo 'make demo    a simulated sequencer writes runs, the service makes reports, in .demo/'
 	@echo 'make test    all tests; as root, installs the Debian packages that some of them need'
+	@echo 'make nightly 10,000 random schedules of a facility (docs/reliability.md); takes hours'
 	@echo 'make check   check style, types and layers; run the fast tests; as root, installs rsync'
 	@echo 'make venv    install the program and its development tools in .venv/'
 	@echo 'make bench   run the measurements of docs/benchmarks.md'
@@ -45,6 +47,9 @@ test: venv
 # A compiler may have been installed since the last build.
 	ls hesiod_watch/fastq/_coder* >/dev/null 2>&1 || $(PIP) install --editable .
 	$(BIN)/python .ci/all_tests.py -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
+
+nightly: venv
+	$(BIN)/python -m tests.world nightly $(SCHEDULES) --jobs $(JOBS)
 
 check: lint
 	.ci/test-packages rsync procps samtools

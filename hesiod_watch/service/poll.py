@@ -54,7 +54,7 @@ def poll(
     writer = StateWriter(config, engine, POLL)
     if problem := engine.landing_problem() or engine.output_problem():
         engine.report_site(judged=False)
-        _work_through(engine, on_look, stop)
+        work_through(engine, on_look, stop)
         if not engine.output_problem():
             writer.write(areas_only=True)
             writer.close()
@@ -62,26 +62,26 @@ def poll(
     if runs is not None:
         for run in runs:
             engine.queue.add(run)
-        _work_through(engine, on_look, stop)
+        work_through(engine, on_look, stop)
         return PollResult(engine.problems(), engine.unjudged_runs())
     engine.load_settled_runs()
     engine.queue_runs(LOOKS_IN_POLL)
     with ThreadPoolExecutor(1, thread_name_prefix="ask-upstreams") as thread:
         querying = thread.submit(engine.ask_upstreams, stop.is_set)
         wait([querying], HEAD_START)
-        _work_through(engine, on_look, stop, querying, on_idle=writer.first_look_over)
+        work_through(engine, on_look, stop, querying, on_idle=writer.first_look_over)
     querying.result()
     if not stop.is_set():
         writer.looked()
         engine.report_site(judged=True)
-        _work_through(engine, on_look, stop)
+        work_through(engine, on_look, stop)
     engine.settled_runs.save()
     engine.first_looks.save()
     problems = [*engine.problems(), *map(Problem.of, writer.end(done=not stop.is_set()))]
     return PollResult(problems, engine.unjudged_runs())
 
 
-def _work_through(
+def work_through(
     engine: Engine,
     on_look: Callable[[LookResult], None],
     stop: threading.Event,

@@ -1,0 +1,65 @@
+"""Replay a schedule (`python -m tests.world replay FILE`), or explore many (`nightly COUNT`)."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+
+from tests.world.schedule import Figures, Violation, parse, perform, schedule, shortest
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.world", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("replay").add_argument("file", type=Path)
+    nightly = commands.add_parser("nightly")
+    nightly.add_argument("count", type=int)
+    nightly.add_argument("--first", type=int, default=0, help="number of the first schedule")
+    nightly.add_argument("--jobs", type=int, default=2, help="schedules at the same time")
+    options = parser.parse_args()
+    if options.command == "replay":
+        try:
+            perform(parse(options.file.read_text()))
+        except Violation as violation:
+            print(violation)
+            return 1
+        return 0
+    return explore(range(options.first, options.first + options.count), options.jobs)
+
+
+def explore(numbers: range, jobs: int) -> int:
+    """Perform the schedules of these numbers; print each violation with its shortest schedule."""
+    total, violations, began = Figures(), 0, time.monotonic()
+    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+        for number, figures, text in pool.imap_unordered(_one, numbers):
+            total += figures
+            if total.schedules % 20 == 0:
+                print(f"{total.schedules} schedules", file=sys.stderr)
+            if text:
+                violations += 1
+                print(f"== schedule {number}\n{text}", flush=True)
+    took = time.monotonic() - began
+    print(f"{total.schedules} schedules, {total.steps} steps, {took:.0f} s")
+    print(f"{violations} violations")
+    for name, count in sorted(total.by_name.items()):
+        print(f"  {name}: {count}")
+    return 1 if violations else 0
+
+
+def _one(number: int) -> tuple[int, Figures, str]:
+    figures, steps = Figures(), schedule(number)
+    try:
+        perform(steps, figures)
+    except Violation as violation:
+        print(f"== schedule {number}: {str(violation).splitlines()[0]}", flush=True)
+        return number, figures, str(shortest(steps, violation))
+    return number, figures, ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""What must be true of the world after every step: one function for each sentence.
+
+The functions read the files themselves. They use no code of the program.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.world.sequencer import SequencedCell, reads_of
+from tests.world.world import World
+
+FACTS = ("synced", "started", "done", "failed", "aborted")
+FACTS_OF_RUN = ("upstream", "failed", "aborted")
+"""Flags that only a person removes."""
+ATTEMPTS_OF_RUN = ("sync", "backup", "notify")
+"""Stems of flags that the next attempt replaces."""
+
+
+@dataclass
+class Before:
+    """The world before a step."""
+
+    flags: dict[str, bytes] = field(default_factory=dict)
+    sources: dict[str, bytes] = field(default_factory=dict)
+    published: dict[str, bytes] = field(default_factory=dict)  # manifest of each finished cell
+
+
+def remember(world: World) -> Before:
+    return Before(world.flags(), _sources(world), _published(world))
+
+
+def check_world(world: World, before: Before, by_program: bool) -> None:
+    """Check everything; `by_program`: whether the last step was one of the program."""
+    missing_places_stay_empty(world)
+    if world.away:
+        return  # what is in them cannot be read until they are back
+    reads_are_kept(world)
+    done_tells_the_truth(world)
+    outside_is_untouched(world)
+    if by_program:
+        sources_are_untouched(world, before)
+        flags_are_only_added(world, before)
+        nothing_is_published_twice(world, before)
+
+
+def reads_are_kept(world: World) -> None:
+    """Every read of a finished cell is in exactly one output, or in a source that is here."""
+    for cell in world.cells:
+        if not world.flag(cell, "done").exists():
+            continue
+        outputs = Counter(read for path in _outputs(world, cell) for read in _reads(path))
+        doubled = [read for read, count in outputs.items() if count > 1]
+        assert not doubled or cell.name in world.decided, f"{cell.id}: doubled: {doubled}"
+        for name in cell.data:
+            if name not in cell.arrived:
+                continue
+            if any(_is_whole(place / name, cell.truth[name]) for place in (cell.path, cell.here)):
+                continue
+            lost = [read for read in reads_of(cell.truth[name]) if read not in outputs]
+            assert not lost or cell.name in world.decided or name in world.damaged, (
+                f"{cell.id}: neither in an output nor in a source: {lost}"
+            )
+
+
+def done_tells_the_truth(world: World) -> None:
+    """`done` names the manifest, which names every result with its checksum."""
+    for cell in world.cells:
+        flag = world.flag(cell, "done")
+        if not flag.exists():
+            continue
+        record = json.loads(flag.read_text())
+        place = world.results(cell)
+        manifest = (place / "manifest.json").read_bytes()
+        assert record["manifest_md5"] == _md5(manifest), f"{cell.id}: another manifest"
+        for entry in json.loads(manifest)["files"]:
+            content = (place / entry["name"]).read_bytes()
+            assert _md5(content) == entry["md5"], f"{cell.id}: {entry['name']} differs"
+
+
+def outside_is_untouched(world: World) -> None:
+    """Nothing outside the directories of the program and of its runs is changed."""
+    outside = {str(path.relative_to(world.root)) for path in (world.root / "outside").rglob("*")}
+    assert outside == {"outside/precious"}, outside
+    assert (world.root / "outside" / "precious").read_text() == "not ours\n"
+    expected = {"landing", "output", "tmp", "outside", "hosts", "sequencer"}
+    assert {path.name for path in world.root.iterdir()} <= expected
+
+
+def missing_places_stay_empty(world: World) -> None:
+    """Nothing is written into the directory of a file system that is not mounted."""
+    for place in world.away:
+        assert not list(place.iterdir()), f"written into the empty directory {place.name}"
+
+
+def sources_are_untouched(world: World, before: Before) -> None:
+    """The program changes no source, and removes only files with two whole copies elsewhere."""
+    after = _sources(world)
+    for name, content in before.sources.items():
+        if name not in after:
+            copies = _copies(world, name, content)
+            assert copies >= 2, f"removed by the program, with {copies} copies: {name}"
+        elif not name.startswith("landing/20261122_PROM"):  # a sync mends what is here
+            assert after[name] == content, f"changed by the program: {name}"
+
+
+def flags_are_only_added(world: World, before: Before) -> None:
+    """The program removes and changes no flag that records a fact."""
+    after = world.flags()
+    for name, content in before.flags.items():
+        if _records_a_fact(name):
+            assert name in after, f"removed by the program: {name}"
+            assert after[name] == content, f"changed by the program: {name}"
+
+
+def nothing_is_published_twice(world: World, before: Before) -> None:
+    """The results of a cell stay as they are from `done` on."""
+    after = _published(world)
+    for name, manifest in before.published.items():
+        assert after.get(name) == manifest, f"published again: {name}"
+
+
+CHECKS: tuple[Callable[..., None], ...] = (
+    reads_are_kept,
+    done_tells_the_truth,
+    outside_is_untouched,
+    missing_places_stay_empty,
+    sources_are_untouched,
+    flags_are_only_added,
+    nothing_is_published_twice,
+)
+"""All of them, for the documentation."""
+
+
+def _records_a_fact(name: str) -> bool:
+    """Whether this is a flag of a cell or run, and not of an attempt that may be repeated."""
+    stem, *rest = name.rpartition("/")[2].split(".")
+    if not rest:
+        return stem in FACTS_OF_RUN
+    return rest[0] in FACTS and stem not in ATTEMPTS_OF_RUN
+
+
+def _outputs(world: World, cell: SequencedCell) -> list[Path]:
+    place = world.results(cell)
+    files = json.loads((place / "manifest.json").read_bytes())["files"]
+    return [place / file["name"] for file in files if file["name"].endswith(".fastq.gz")]
+
+
+def _reads(path: Path) -> list[bytes]:
+    return reads_of(gzip.decompress(path.read_bytes()))
+
+
+def _is_whole(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == content
+
+
+def _sources(world: World) -> dict[str, bytes]:
+    """Every file in the landing area and on the sequencer that is none of the program's."""
+    return {
+        str(path.relative_to(world.root)): path.read_bytes()
+        for area in (world.landing, world.sequencer)
+        for path in sorted(area.rglob("*"))
+        if path.is_file() and not any("pipeline" in part for part in path.parts)
+        # of an rsync that is under way, or was interrupted
+        if not any(part.startswith(".") for part in path.relative_to(area).parts)
+    }
+
+
+def _copies(world: World, name: str, content: bytes) -> int:
+    """Number of whole copies of a source in the results and on the backup."""
+    count, parts = 0, Path(name).parts
+    if world.backup:
+        raw = world.backup / parts[1] / "raw" / Path(*parts[2:])
+        count += _is_whole(raw, content)
+    reads = set(reads_of(content)) if name.endswith(".fastq") else set()
+    places = [(world.landing / parts[1] / "pipeline" / "output").resolve() / Path(*parts[2:4])]
+    if world.backup:
+        places.append(world.backup / parts[1] / "results" / Path(*parts[2:4]))
+    for place in places if reads else ():
+        found = {read for path in place.glob("*.fastq.gz") for read in _reads(path)}
+        count += reads <= found
+    return count
+
+
+def _published(world: World) -> dict[str, bytes]:
+    return {
+        cell.id: (world.results(cell) / "manifest.json").read_bytes()
+        for cell in world.cells
+        if world.flag(cell, "done").exists() and not world.away
+    }
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()

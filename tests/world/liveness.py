@@ -1,0 +1,160 @@
+"""When the world is calm, every cell is settled, or reported with a step that moves it.
+
+The world takes the steps that the program offers until every cell is settled. It reads only what a
+person reads, `status --json`, and does what the words of a step say.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from tests.world import disks, polls
+from tests.world.sequencer import SequencedCell
+from tests.world.world import World
+
+SETTLED = ("processed", "aborted")
+CALM = 8
+"""Polls after which the world must be calm, if nothing else happens."""
+ROUNDS = 12
+"""Steps of a person after which every cell must be settled."""
+
+
+def end_well(world: World) -> None:
+    """Let the world become calm, and then take the offered steps until all is settled."""
+    while world.processes.stopped:
+        polls.go_on(world, 0)
+    if world.away:
+        missing_places_are_reported(world)
+        disks.bring_back(world, 0)
+    taken: Counter[str] = Counter()
+    for _ in range(ROUNDS):
+        state = calm(world)
+        open_cells = {name: entry for name, entry in state.items() if not _is_settled(entry)}
+        if not open_cells:
+            return
+        for name, entry in sorted(open_cells.items()):
+            steps = steps_for(entry)
+            assert steps, f"{name}: not settled, and nothing is reported:\n{_shown(entry)}"
+        for entry in open_cells.values():
+            step = min(steps_for(entry), key=lambda step: taken[step])  # the first of them
+            taken[step] += 1
+            take(world, entry, step)
+    raise AssertionError(
+        f"not settled after {ROUNDS} steps:\n"
+        + "\n".join([*map(_shown, open_cells.values()), *world.said[-3:]])
+    )
+
+
+def missing_places_are_reported(world: World) -> None:
+    """A file system that is not mounted is reported, whatever else happens."""
+    polls.look(world, 0)
+    (found,) = world.read("status --attention --json")
+    said = " ".join(each["sentence"] for each in found["attention"])
+    for place in world.away:
+        assert str(place) in said, f"{place.name} is away, and only this is reported: {said}"
+
+
+def calm(world: World) -> dict[str, dict[str, Any]]:
+    """Let time pass until two polls change nothing; returns the entries of all cells."""
+    before: object = None
+    for _ in range(CALM):
+        world.pass_time(timedelta(hours=2))
+        polls.look(world, 0)
+        state = entries(world)
+        now = (sorted(world.flags()), {name: _gist(entry) for name, entry in state.items()})
+        if now == before:
+            return state
+        before = now
+    raise AssertionError(f"not calm after {CALM} polls: {before}")
+
+
+def entries(world: World) -> dict[str, dict[str, Any]]:
+    """What `status` says of each cell of the world, with everything that concerns it."""
+    of_runs, of_site = world.read("status --json", "status --attention --json")
+    runs = {run["run"]: run for run in of_runs["runs"]}
+    found = {}
+    for cell in world.cells:
+        if not cell.exists and not cell.arrived:
+            continue
+        run = runs.get(cell.run)
+        assert run, f"{cell.run} is not in status"
+        entry = dict(run["cells"].get(cell.id, {"stage": "not shown"}))
+        attention = [*run["attention"], *of_site["attention"]]
+        entry["attention"] = [each for each in attention if _concerns(each, cell)]
+        entry["cell"], entry["quarantined"] = cell, run["quarantined"]
+        found[f"{cell.run} {cell.id}"] = entry
+    return found
+
+
+def _concerns(each: Mapping[str, Any], cell: SequencedCell) -> bool:
+    if each["run"] not in (None, cell.run):
+        return False
+    return not each["cell"] or cell.name in each["cell"] or cell.name in each["sentence"]
+
+
+def _is_settled(entry: Mapping[str, Any]) -> bool:
+    """Whether a cell is at its end, without anything that needs a person."""
+    person = any(each["severity"] == "person" for each in entry["attention"])
+    return entry["stage"] in SETTLED and not person
+
+
+def steps_for(entry: Mapping[str, Any]) -> list[str]:
+    """Steps that the program offers for a cell, in order."""
+    steps = [step for each in entry["attention"] for step in each["steps"]]
+    return list(dict.fromkeys(steps))
+
+
+# Taking a step.
+
+REPAIRS = (
+    "copy {",
+    "copy ",
+    "compare the final_summary",
+    "look for the missing",
+    "find the ",
+    "find its directory",
+    "find the files in MinKNOW",
+    "mend or replace",
+    "after copying",
+)
+COMMAND = re.compile(r"(?:^|: )((?:hesiod-|rm |mv |mkdir |echo ).*)$")
+
+
+def take(world: World, entry: Mapping[str, Any], step: str) -> None:
+    """Do what a step says."""
+    cell: SequencedCell = entry["cell"]
+    world.decided.add(cell.name)
+    world.seen[f"step: {re.sub(r'[^a-z ].*', '', step)[:40].strip()}"] += 1
+    if step.startswith(("after fixing", *REPAIRS)):
+        cell.repair()
+    if step.startswith(("look in MinKNOW", "if it has ended")) and not cell.lost:
+        cell.finish()
+    if step.startswith("if it was renamed or moved there") or "was renamed or copied" in step:
+        disks.rename_back(world, 0)
+    if step.startswith("compare the copies"):
+        shutil.rmtree(cell.place / "copies" / cell.name, ignore_errors=True)
+    for part in re.split("; then,? |; (?=hesiod-)", step):
+        found = COMMAND.search(part)
+        if not found:
+            continue
+        answer = world.shell(found[1])
+        assert answer
+        assert not answer.bug, answer.bug
+        world.said.append(f"{found[1]}\n  {answer.code} {answer.out} {answer.err}")
+    world.rested = False
+
+
+def _gist(entry: Mapping[str, Any]) -> object:
+    return entry["stage"], sorted((each["kind"], each["cell"]) for each in entry["attention"])
+
+
+def _shown(entry: Mapping[str, Any]) -> str:
+    lines = [f"{entry['cell'].run} {entry['cell'].id}: {entry['stage']}: {entry.get('why')}"]
+    for each in entry["attention"]:
+        lines += [f"  {each['kind']}: {each['sentence']}", *(f"    - {s}" for s in each["steps"])]
+    return "\n".join(lines)

@@ -1,0 +1,132 @@
+"""Schedules: steps of a world, chosen at random, performed, written down and read again."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.world import disks, people, polls, product, sequencing
+from tests.world.invariants import check_world, remember
+from tests.world.liveness import end_well
+from tests.world.world import World
+
+Step = tuple[str, int]
+"""Name of a step, and the number for its choices."""
+
+STEPS = sequencing.STEPS | people.STEPS | polls.STEPS | disks.STEPS
+BY_PROGRAM = frozenset((*polls.STEPS, "verify"))
+"""Steps in which nothing happens but what the program does."""
+FREQUENT = (
+    *("begin", "land", "land", "finish", "finish", "look", "look", "look", "look"),
+    *("begin", "begin_there", "land", "land", "killed", "stopped", "go_on", "wait"),
+)
+"""Steps that are chosen more often than others."""
+CHOICES = (*FREQUENT, *STEPS)
+LENGTHS = (8, 22)
+
+
+@dataclass
+class Figures:
+    """What a number of schedules has done."""
+
+    schedules: int = 0
+    steps: int = 0
+    by_name: Counter[str] = field(default_factory=Counter)
+
+    def __add__(self, other: Figures) -> Figures:
+        return Figures(
+            self.schedules + other.schedules,
+            self.steps + other.steps,
+            self.by_name + other.by_name,
+        )
+
+
+class Violation(AssertionError):
+    """A sentence that is not true of a world, with the schedule that shows it."""
+
+
+def perform(steps: Sequence[Step], figures: Figures | None = None) -> None:
+    """Live through a schedule in a new world, and check it after every step.
+
+    Raises Violation.
+    """
+    product.load()
+    with tempfile.TemporaryDirectory(prefix="world-", dir=_memory()) as directory:
+        world = World(Path(directory))
+        done = 0
+        try:
+            for name, argument in steps:
+                before = remember(world)
+                if not world.away or name in (*polls.STEPS, *disks.STEPS):
+                    STEPS[name](world, argument)
+                check_world(world, before, by_program=name in BY_PROGRAM)
+                done += 1
+            end_well(world)
+            check_world(world, remember(world), by_program=False)
+        except AssertionError as error:
+            where = f"step {done + 1} ({steps[done][0]})" if done < len(steps) else "the end"
+            raise Violation(f"{where}: {error}\n\n{script(steps)}") from error
+        finally:
+            world.close()
+            if figures is not None:
+                figures.schedules += 1
+                figures.steps += len(steps)
+                figures.by_name.update(name for name, _ in steps)
+                figures.by_name.update(world.seen)
+
+
+def schedule(number: int) -> list[Step]:
+    """Schedule of a number; always the same one."""
+    chance = random.Random(f"schedule {number}")
+    length = chance.randint(*LENGTHS)
+    return [("begin", chance.randrange(1000))] + [
+        (chance.choice(CHOICES), chance.randrange(1000)) for _ in range(length - 1)
+    ]
+
+
+def shortest(steps: list[Step], found: Violation) -> Violation:
+    """Leave out steps as long as something is violated; returns the last violation.
+
+    First halves are left out, then smaller parts, and at last single steps.
+    """
+    part = max(1, len(steps) // 2)
+    while True:
+        position = 0
+        while position < len(steps):
+            fewer = steps[:position] + steps[position + part :]
+            try:
+                perform(fewer)
+            except Violation as again:
+                steps, found = fewer, again
+            else:
+                position += part
+        if part == 1:
+            return found
+        part //= 2
+
+
+# A schedule as text.
+
+
+def script(steps: Iterable[Step]) -> str:
+    """A schedule as a person reads it, and as `replay` takes it."""
+    lines = []
+    for name, argument in steps:
+        words = (STEPS[name].__doc__ or "").splitlines()[0]
+        lines.append(f"{name} {argument}  # {words}")
+    return "\n".join(lines) + "\n"
+
+
+def parse(text: str) -> list[Step]:
+    """Steps of a script; everything after a `#` is for people."""
+    lines = (line.partition("#")[0].split() for line in text.splitlines())
+    return [(words[0], int(words[1])) for words in lines if words]
+
+
+def _memory() -> str | None:
+    """Directory in memory, if there is one: a world calls fsync very often."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None

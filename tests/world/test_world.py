@@ -1,0 +1,125 @@
+"""Random schedules of everything that happens to a facility: nothing lost, doubled or stuck."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.world import polls, product, sequencing
+from tests.world.invariants import check_world, remember
+from tests.world.liveness import end_well
+from tests.world.schedule import STEPS, Violation, parse, perform, schedule, script
+from tests.world.world import World
+
+SCHEDULES = 40
+PARTS = 10
+"""Tests into which the schedules are divided, so that several processes share them."""
+FOUND = Path(__file__).parent / "found"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_schedules(part: int) -> None:
+    """Nothing is violated in any of these schedules, which are the same in each run."""
+    for number in range(part, SCHEDULES, PARTS):
+        perform(schedule(number))
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in FOUND.glob("*.txt")))
+def test_found(name: str) -> None:
+    """What the machine has found once is not violated again."""
+    perform(parse((FOUND / name).read_text()))
+
+
+def test_a_script_is_its_schedule() -> None:
+    """The printed form of a schedule gives the same steps again, and each step has a sentence."""
+    steps = [(name, number) for number, name in enumerate(STEPS)]
+    assert parse(script(steps)) == steps
+    assert all(line.split("# ")[1].endswith(".") for line in script(steps).splitlines())
+
+
+def finished(root: Path) -> World:
+    product.load()
+    world = World(root)
+    sequencing.begin(world, 0)
+    sequencing.finish(world, 0)
+    polls.look(world, 0)
+    polls.look(world, 0)
+    assert world.flag(world.cells[0], "done").exists()
+    return world
+
+
+def lose_reads(world: World) -> None:
+    for name in world.cells[0].data:
+        (world.cells[0].path / name).unlink()
+    (output,) = world.results(world.cells[0]).glob("*_pass.fastq.gz")
+    output.write_bytes(gzip.compress(b""))
+
+
+def double_reads(world: World) -> None:
+    passed, failed = sorted(world.results(world.cells[0]).glob("*.fastq.gz"))
+    passed.write_bytes(failed.read_bytes())
+
+
+def change_results(world: World) -> None:
+    (world.results(world.cells[0]) / "qc.json").write_text("{}\n")
+
+
+def write_elsewhere(world: World) -> None:
+    (world.root / "outside" / "results").touch()
+
+
+def remove_source(world: World) -> None:
+    (world.cells[0].path / world.cells[0].data[0]).unlink()
+
+
+def change_flag(world: World) -> None:
+    world.flag(world.cells[0], "started").write_text("{}\n")
+
+
+def remove_flag(world: World) -> None:
+    world.flag(world.cells[0], "synced").unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lose_reads, "neither in an output nor in a source"),
+        (double_reads, "doubled"),
+        (change_results, "qc.json differs"),
+        (write_elsewhere, "outside/results"),
+        (remove_source, "removed by the program"),
+        (change_flag, "changed by the program"),
+        (remove_flag, "removed by the program"),
+    ],
+)
+def test_each_invariant_notices(root: Path, change: Callable[[World], None], said: str) -> None:
+    """The checks are quiet about a healthy world, and find each fault."""
+    world = finished(root)
+    before = remember(world)
+    check_world(world, before, by_program=True)
+    change(world)
+    with pytest.raises(AssertionError, match=said):
+        check_world(world, before, by_program=True)
+
+
+def test_a_silent_cell_is_noticed(root: Path) -> None:
+    """A cell that is not settled, and that `status` does not report, is a violation."""
+    world = finished(root)
+    (world.root / "hosts" / "here" / "hesiod-watch.yaml").write_text(
+        world.hosts[0].config.read_text() + "take_up: {exclude: ['.*beta.*']}\n"
+    )
+    sequencing.begin(world, 1)
+    with pytest.raises(AssertionError, match="nothing is reported"):
+        end_well(world)
+
+
+def test_a_violation_names_its_schedule(tmp_path: Path) -> None:
+    """The text of a violation can be replayed."""
+    steps = [("begin", 0), ("look", 0)]
+    violation = Violation(f"step 1: why\n\n{script(steps)}")
+    assert parse(str(violation).partition("\n\n")[2]) == steps

@@ -1,0 +1,185 @@
+"""The world: one real tree, the program that works on it, and what sequencers have written.
+
+The steps are functions of a world and a number, which they use for all of their choices. Every step
+is possible at any time; one without an object does nothing. So a schedule stays a schedule when
+some of its steps are removed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hesiod_watch.config import parse
+from hesiod_watch.core.times import iso, time_of
+from tests.world import product
+from tests.world.product import Answer, Clock, Host, Interruption, Processes
+from tests.world.sequencer import SequencedCell
+
+BIN = Path(__file__).parents[2] / "bin"
+TIME = re.compile(r'"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[^"]*)"')
+HERE, ELSEWHERE = 0, 1
+"""Numbers of the two hosts."""
+
+
+class World:
+    """One facility in a directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.landing, self.output = root / "landing", root / "output"
+        for name in ("landing", "output", "tmp", "outside", "hosts"):
+            (root / name).mkdir()
+        (root / "outside" / "precious").write_text("not ours\n")
+        self.hosts = [Host(root / "hosts" / name) for name in ("here", "elsewhere")]
+        self.sequencer = root / "sequencer"
+        self.backup: Path | None = None
+        self.backup_is_whole = True
+        self.away: list[Path] = []  # directories whose file system is not mounted
+        self.renamed: dict[Path, Path] = {}  # runs on the sequencer, with their present places
+        self.more = ""  # lines of the configuration
+        self.configure()
+        self.cells: list[SequencedCell] = []
+        self.processes = Processes()
+        self.rested = True  # no file has changed within the last minute
+        self.decided: set[str] = set()  # names of cells about which a person has decided
+        self.damaged: set[str] = set()  # data files that a fault has changed or removed
+        self.seen: Counter[str] = Counter()
+        self.said: list[str] = []  # commands of offered steps, with what they printed
+
+    def configure(self) -> None:
+        """Write the configuration of both hosts."""
+        for host in self.hosts:
+            host.config.write_text(
+                f"landing: {self.landing}\noutput: {self.output}\nlocks: {host.locks}\n"
+                "processing: {executor: inline, nice: 0, workers: 2, processes: 1, grace: 0s,"
+                f" quiet: 0s}}\n{self.more}"
+            )
+
+    def close(self) -> None:
+        self.processes.close()
+        if self.backup:
+            for place in (self.backup, self.backup.with_name(f"{self.backup.name}.away")):
+                shutil.rmtree(place, ignore_errors=True)
+
+    # The program.
+
+    def perform(
+        self,
+        work: Callable[[], Answer],
+        interruption: Interruption | None = None,
+        host: int = HERE,
+    ) -> Answer | None:
+        """Let the program work in a process of its own, with the waiting times of this moment."""
+        minute = 0.0 if self.rested else 60.0
+
+        def in_child() -> Answer:
+            os.environ["TMPDIR"] = str(self.root / "tmp")
+            Clock(minute)
+            if host != HERE:
+                self.hosts[host].pose()
+            return work()
+
+        return self.processes.run(in_child, interruption)
+
+    def poll(self, interruption: Interruption | None = None, host: int = HERE) -> Answer | None:
+        path = self.hosts[host].config
+        return self.perform(
+            partial(product.poll, parse(path.read_text(), path)), interruption, host
+        )
+
+    def command(self, *arguments: str) -> Answer | None:
+        config = str(self.hosts[HERE].config)
+        return self.perform(partial(product.command, "--config", config, *arguments))
+
+    def read(self, *commands: str) -> list[Any]:
+        """Documents that commands print, which only read; all in one process."""
+        start = ("--config", str(self.hosts[HERE].config))
+
+        def work() -> Answer:
+            said = [product.command(*start, *each.split()) for each in commands]
+            return Answer(out=json.dumps([json.loads(each.out) for each in said]))
+
+        answer = self.perform(work)
+        assert answer
+        assert not answer.bug, answer.bug
+        documents: list[Any] = json.loads(answer.out)
+        return documents
+
+    def shell(self, text: str) -> Answer | None:
+        """A command that the program has offered: its own, or one of the shell."""
+        text = text.replace("…", "'the machine decides'")
+        words = shlex.split(text)
+        if words[0] == "hesiod-watch" and "&&" not in words:
+            return self.command(*words[1:])
+        program = f"{sys.executable} -m hesiod_watch --config {self.hosts[HERE].config}"
+        text = re.sub(r"\bhesiod-watch (?=retry|verify|perform|abort|release)", f"{program} ", text)
+        done = subprocess.run(
+            ["bash", "-c", text],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"},
+            timeout=120,
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def checked(self, answer: Answer | None) -> None:
+        """Check that the program has met no error that it does not handle."""
+        if answer is None:
+            return
+        said = "\n".join((answer.bug, *answer.problems, answer.out, answer.err))
+        if answer.bug or "a bug in hesiod-watch" in said:
+            raise AssertionError(f"an error that the program does not handle:\n{said}")
+
+    # What is here.
+
+    def pipeline(self, cell: SequencedCell) -> Path:
+        return self.landing / cell.run / "pipeline"
+
+    def results(self, cell: SequencedCell) -> Path:
+        """Directory of the results of a finished cell; run or library may have been renamed."""
+        record = json.loads(self.flag(cell, "done").read_text())
+        return (self.pipeline(cell) / "output").resolve() / str(record["cell"])
+
+    def flag(self, cell: SequencedCell, name: str) -> Path:
+        return self.pipeline(cell) / f"{cell.name}.{name}"
+
+    def flags(self) -> dict[str, bytes]:
+        """Every visible flag of every run, with its content."""
+        return {
+            str(path.relative_to(self.landing)): path.read_bytes()
+            for path in self.landing.glob("*/pipeline/*")
+            if not path.name.startswith(".") and path.is_file()
+        }
+
+    def some(self, number: int) -> SequencedCell | None:
+        return self.cells[number % len(self.cells)] if self.cells else None
+
+    def pass_time(self, by: timedelta) -> None:
+        """Let time pass: everything that flags say, and their own times, become older."""
+        self.rested = True
+        for path in self.landing.glob("*/pipeline/**/*"):
+            if not path.is_file() or path.is_symlink():
+                continue
+            status = path.stat()
+            text = path.read_text(errors="surrogateescape")
+
+            def older(found: re.Match[str]) -> str:
+                then = time_of(found[1])
+                return f'"{iso(then - by)}"' if then else found[0]
+
+            if (aged := TIME.sub(older, text)) != text:
+                path.write_text(aged, errors="surrogateescape")
+            times = (status.st_atime - by.total_seconds(), status.st_mtime - by.total_seconds())
+            os.utime(path, times)
