@@ -115,14 +115,16 @@ def _has_other_cause(snapshot: Snapshot, cell: Cell) -> bool:
 
 
 def _of_lost(snapshot: Snapshot, cell: Cell) -> Attention:
-    pipeline = f"{snapshot.path}/pipeline"
+    pipeline, library = f"{snapshot.path}/pipeline", cell.id.library
+    unknown = snapshot.upstream not in (LOCAL, None) and not snapshot.listed_at
+    listed = "its upstream lists it" if cell.upstream else "no upstream lists it"
     return _about(
         "data-lost",
         snapshot,
         cell,
-        listed="its upstream lists it" if cell.upstream else "no upstream lists it",
-        landing=_landing(snapshot, cell),
-        pipeline=pipeline if cell.upstream else None,
+        listed="its upstream's listing is not known here" if unknown else listed,
+        landing=_landing(snapshot, cell) if library != "?" else f"its library in {snapshot.path}",
+        pipeline=pipeline if cell.upstream or unknown else None,
         stem=cell.id.stem,
         aside=f"{pipeline}/attic/by-hand",
     )

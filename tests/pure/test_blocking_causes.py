@@ -22,7 +22,7 @@ from hesiod_watch.core.circumstances import (
     SlurmSilence,
     UpstreamAnswer,
 )
-from hesiod_watch.core.model import Cell, CellId, Policy, QuarantinedName, RunName
+from hesiod_watch.core.model import LOCAL, Cell, CellId, Policy, QuarantinedName, RunName
 from hesiod_watch.core.ownership import Liveness, Owner, Progress, Wait
 from hesiod_watch.rules.attention import attention, attention_of_site, oldest_first
 from hesiod_watch.rules.explain import Explanation, explain_cell
@@ -339,3 +339,28 @@ def test_a_cell_that_is_not_worked_on_is_not_lost(entry: QuarantinedName) -> Non
 
 def attention_in(only: Cell, **facts: Any) -> tuple[Attention, ...]:
     return attention(run(only, outbox=ALL_TOLD, **facts), Circumstances(), POLICY, NOW)
+
+
+@pytest.mark.parametrize(
+    ("upstream", "listed_at", "listed", "said", "offered"),
+    [
+        (LOCAL, "", False, "no upstream lists it", False),
+        (THERE, THERE, True, "its upstream lists it", True),
+        (THERE, THERE, False, "no upstream lists it", False),
+        (THERE, "", False, "its upstream's listing is not known here", True),
+    ],
+    ids=["local", "listed", "not listed", "not asked"],
+)
+def test_lost_data_of_a_cell(
+    upstream: str, listed_at: str, listed: bool, said: str, offered: bool
+) -> None:
+    """Nothing is said of an upstream that was not asked, and its cell can be copied again."""
+    absent = cell(present=False, library="?", synced=True, upstream=listed)
+    (found,) = (
+        each
+        for each in attention_in(absent, upstream=upstream, listed_at=listed_at)
+        if each.kind == "data-lost"
+    )
+    assert said in found.sentence
+    assert found.steps[0].words.endswith("its library in /landing/run")
+    assert any("attic" in step.command for step in found.steps) is offered
