@@ -24,9 +24,13 @@ FOUND = Path(__file__).parent / "found"
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_schedules(part: int) -> None:
-    """Nothing is violated in any of these schedules, which are the same in each run."""
+    """Nothing is violated in any of these schedules, which are the same in each run.
+
+    Polls are not interrupted here. At which change of the disk that happens depends on threads, so
+    a schedule with interruptions may end in another way each time; `make nightly` has them.
+    """
     for number in range(part, SCHEDULES, PARTS):
-        perform(schedule(number))
+        perform([step for step in schedule(number) if step[0] not in polls.INTERRUPTED])
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in FOUND.glob("*.txt")))
