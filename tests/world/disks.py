@@ -92,8 +92,8 @@ def take_away(world: World, number: int) -> None:
     """A file system is not mounted any more; the directory in its place is empty."""
     places = [world.landing, world.output, world.sequencer, world.backup]
     place = places[number % 4]
-    if place == world.landing and not list(world.output.glob("*/rundata")):
-        return  # an empty landing area is that of a new site
+    if place in (world.landing, world.output) and not list(world.output.glob("*/rundata")):
+        return  # an empty area is that of a new site
     if place and place.exists() and place not in world.away:
         place.rename(place.with_name(f"{place.name}.away"))
         place.mkdir()
