@@ -56,9 +56,10 @@ def disk_error(world: World, number: int) -> None:
     world.checked(world.poll(Interruption(1 + number % CHANGES, error=kinds[number // 7 % 5])))
 
 
-INTERRUPTED = {
-    step.__name__: step for step in (killed, killed_elsewhere, stopped, go_on, full, disk_error)
+STEPS = {
+    step.__name__: step
+    for step in (
+        *(look, look_elsewhere, killed, killed_elsewhere, stopped, go_on),
+        *(full, disk_error),
+    )
 }
-"""Steps with a poll that is interrupted, or whose disk fails."""
-
-STEPS = {"look": look, "look_elsewhere": look_elsewhere, **INTERRUPTED}

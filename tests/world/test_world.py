@@ -11,26 +11,10 @@ import pytest
 from tests.world import polls, product, sequencing
 from tests.world.invariants import check_world, remember
 from tests.world.liveness import end_well
-from tests.world.schedule import STEPS, Violation, parse, perform, schedule, script
+from tests.world.schedule import STEPS, Violation, parse, perform, script
 from tests.world.world import World
 
-SCHEDULES = 40
-PARTS = 10
-"""Tests into which the schedules are divided, so that several processes share them."""
 FOUND = Path(__file__).parent / "found"
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("part", range(PARTS))
-def test_schedules(part: int) -> None:
-    """Nothing is violated in any of these schedules, which are the same in each run.
-
-    Polls are not interrupted here. At which change of the disk that happens depends on threads, so
-    a schedule with interruptions may end in another way each time; `make nightly` has them.
-    """
-    for number in range(part, SCHEDULES, PARTS):
-        perform([step for step in schedule(number) if step[0] not in polls.INTERRUPTED])
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in FOUND.glob("*.txt")))
