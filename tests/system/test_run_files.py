@@ -29,6 +29,7 @@ OTHERS = {
     f"notes/deep/{LIBRARY}/{OTHER}/fastq_pass/x.fastq": b"",
     "fastq_pass/x.fastq": b"",
 }
+TOO_DEEP = f"notes/deep/{LIBRARY}/{OTHER} is a cell's directory too deep in the run"
 
 
 def write(run: Path) -> None:
@@ -55,12 +56,12 @@ def test_a_mounted_upstream(site: Site) -> None:
     cell = SimulatedCell(there, "alpha", LIBRARY, "20261122_2210_1A_PAW00001_0a1b2c3d")
     cell.write()
     write(there / "alpha")
-    site.run("poll")
+    assert TOO_DEEP in site.run("poll", check=1).stderr
     run = site.landing / run_of()
     assert outside_of_cells(run, cell.cell) == WANTED
     (there / "alpha" / "SampleSheet.csv").write_bytes(b"changed and longer\n")
     SimulatedCell(there, "alpha", LIBRARY, OTHER).write()
-    site.run("poll")
+    site.run("poll", check=None)  # what it reports once a day was reported
     changed = WANTED | {"SampleSheet.csv": b"changed and longer\n"}
     assert outside_of_cells(run, cell.cell, OTHER) == changed
     assert site.status()[run.name]["status"] == "complete"
@@ -90,7 +91,7 @@ def test_a_sequencer_behind_ssh(tmp_path: Path, servers: Pair, mode: str) -> Non
     cell = facility.cell()
     cell.write()
     write(facility.there["hosta"] / "alpha")
-    facility.poll()
+    assert TOO_DEEP in facility.run("poll", check=1).stderr
     assert outside_of_cells(facility.landing / run_of(), cell.cell) == WANTED
 
 
