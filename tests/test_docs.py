@@ -22,7 +22,7 @@ from hesiod_watch import cli, config
 from hesiod_watch.cli.examples import EXAMPLES
 from hesiod_watch.config import reading, values
 from hesiod_watch.core.model import Stage, Status
-from hesiod_watch.core.watch_state import RunTotals
+from hesiod_watch.core.watch_state import SiteTotals
 from hesiod_watch.fastq import qc
 from hesiod_watch.fastq.statistics import ReadStatistics
 from hesiod_watch.host import process
@@ -513,7 +513,7 @@ def test_every_page_is_in_the_index() -> None:
 def test_every_metric_is_documented() -> None:
     """docs/metrics.md has each metric with its labels and meaning, in the order of the file."""
     state = site_state(1)
-    text = metrics_text(state, RunTotals.of(state.runs)).decode()
+    text = metrics_text(state, SiteTotals.of(state.runs)).decode()
     documented = [
         (code(row[0])[0], code(row[1]), row[2]) for row in table(page("docs/metrics.md"), "metric")
     ]

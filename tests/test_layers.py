@@ -326,3 +326,13 @@ def test_one_place_chooses_the_judge_of_owners() -> None:
         if re.search(r"\b(?:judge_here|look_up)\b", path.read_text(encoding="utf-8"))
     }
     assert naming == {"config/values.py", "host/process.py", "remote/slurm_judge.py"}
+
+
+def test_class_names_are_unique() -> None:
+    """A class name means one thing in the whole package."""
+    places: dict[str, list[str]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

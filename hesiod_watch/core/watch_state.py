@@ -89,7 +89,7 @@ class RunSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class RunTotals:
+class SiteTotals:
     """All runs of a site in numbers."""
 
     runs: int
@@ -99,7 +99,7 @@ class RunTotals:
     bases: int
 
     @classmethod
-    def of(cls, runs: Collection[RunSummary]) -> RunTotals:
+    def of(cls, runs: Collection[RunSummary]) -> SiteTotals:
         cells = Counter[str]()
         for run in runs:
             for stage, number in run.cells.items():

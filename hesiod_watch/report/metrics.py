@@ -15,13 +15,13 @@ from prometheus_client.registry import Collector
 
 from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.model import Stage, Status
-from hesiod_watch.core.watch_state import RunTotals, WatchState
+from hesiod_watch.core.watch_state import SiteTotals, WatchState
 
 PREFIX = "hesiod_watch_"
 
 
 def metrics_text(
-    state: WatchState, totals: RunTotals, others: tuple[WatchState, ...] = ()
+    state: WatchState, totals: SiteTotals, others: tuple[WatchState, ...] = ()
 ) -> bytes:
     """Return the metrics of a state, with the heartbeats of the other processes that watch."""
     registry = CollectorRegistry()
@@ -31,7 +31,7 @@ def metrics_text(
 
 class _StateCollector(Collector):
     def __init__(
-        self, state: WatchState, totals: RunTotals, others: tuple[WatchState, ...]
+        self, state: WatchState, totals: SiteTotals, others: tuple[WatchState, ...]
     ) -> None:
         self._state = state
         self._totals = totals
@@ -50,7 +50,7 @@ class _StateCollector(Collector):
         yield refused
 
 
-def _runs(totals: RunTotals) -> Iterator[GaugeMetricFamily]:
+def _runs(totals: SiteTotals) -> Iterator[GaugeMetricFamily]:
     runs = _family("runs", "Runs by status.", "status")
     for status in Status:
         runs.add_metric([status], totals.statuses.get(status, 0))

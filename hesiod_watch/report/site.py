@@ -16,7 +16,7 @@ from hesiod_watch.core.attention import Attention
 from hesiod_watch.core.model import Stage
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.times import iso
-from hesiod_watch.core.watch_state import RunSummary, RunTotals, WatchState
+from hesiod_watch.core.watch_state import RunSummary, SiteTotals, WatchState
 from hesiod_watch.report.page import render
 from hesiod_watch.report.run import TONES
 
@@ -41,7 +41,9 @@ class SitePageRow:
         return ", ".join(f"{counts[stage]:,} {stage}" for stage in Stage if counts.get(stage))
 
 
-def render_site(state: WatchState, totals: RunTotals, *, title: str = "", made_at: datetime) -> str:
+def render_site(
+    state: WatchState, totals: SiteTotals, *, title: str = "", made_at: datetime
+) -> str:
     """Render the page as one HTML document, with a row for each run of `state`.
 
     `totals` are those of all runs; `made_at` has a time zone.

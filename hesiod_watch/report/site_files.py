@@ -10,14 +10,14 @@ import pickle
 import sys
 from datetime import datetime
 
-from hesiod_watch.core.watch_state import RunTotals, WatchState
+from hesiod_watch.core.watch_state import SiteTotals, WatchState
 from hesiod_watch.report.metrics import metrics_text
 from hesiod_watch.report.site import render_site
 
 
 def site_files(
     state: WatchState,
-    totals: RunTotals,
+    totals: SiteTotals,
     others: tuple[WatchState, ...],
     title: str,
     made_at: datetime,

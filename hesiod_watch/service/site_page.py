@@ -17,7 +17,7 @@ from pathlib import Path
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.system_errors import FULL
 from hesiod_watch.core.text import span_text
-from hesiod_watch.core.watch_state import RunTotals, WatchState, listed_runs
+from hesiod_watch.core.watch_state import SiteTotals, WatchState, listed_runs
 from hesiod_watch.host import process
 from hesiod_watch.host.child import own_module
 from hesiod_watch.runs.state_files import METRICS, PAGE, state_directory, write_state_files
@@ -70,7 +70,7 @@ class SitePageMaker:
 
     def make(self, state: WatchState, others: tuple[WatchState, ...], made_at: datetime) -> None:
         """Begin to make the files of this state."""
-        totals, listed = RunTotals.of(state.runs), listed_runs(state.runs, state.attention)
+        totals, listed = SiteTotals.of(state.runs), listed_runs(state.runs, state.attention)
         state = replace(state, runs=listed)  # a process gets no runs that it does not show
         others = tuple(replace(other, runs=()) for other in others)
         request = pickle.dumps((state, totals, others, self._title, made_at))

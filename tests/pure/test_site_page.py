@@ -12,7 +12,7 @@ from site_states import EVIL, NOW, site_state
 
 from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.model import Stage, Status
-from hesiod_watch.core.watch_state import LISTED, RunTotals, WatchState, listed_runs
+from hesiod_watch.core.watch_state import LISTED, SiteTotals, WatchState, listed_runs
 from hesiod_watch.report.metrics import metrics_text
 from hesiod_watch.report.site import render_site
 
@@ -25,11 +25,11 @@ def samples(text: bytes) -> dict[str, float]:
 
 def page(state: WatchState, **more: Any) -> str:
     shown = replace(state, runs=listed_runs(state.runs, state.attention))
-    return render_site(shown, RunTotals.of(state.runs), made_at=NOW, **more)
+    return render_site(shown, SiteTotals.of(state.runs), made_at=NOW, **more)
 
 
 def metrics(state: WatchState, *others: WatchState) -> dict[str, float]:
-    return samples(metrics_text(state, RunTotals.of(state.runs), others))
+    return samples(metrics_text(state, SiteTotals.of(state.runs), others))
 
 
 def test_problems_come_first() -> None:
@@ -126,7 +126,7 @@ def test_metrics_count() -> None:
 @pytest.mark.parametrize("host", ['a"b', "a\nb", "a\\b"])
 def test_metrics_escape_labels(host: str) -> None:
     """A label with odd characters stays on its line."""
-    text = metrics_text(site_state(0, host=host), RunTotals.of(())).decode()
+    text = metrics_text(site_state(0, host=host), SiteTotals.of(())).decode()
     assert all(line.startswith(("#", "hesiod_watch_")) for line in text.splitlines())
 
 

@@ -14,7 +14,7 @@ import pytest
 from qc_documents import not_barcoded, plate, qc_document, run_document, without_fastq
 from site_states import NOW, site_state
 
-from hesiod_watch.core.watch_state import RunTotals
+from hesiod_watch.core.watch_state import SiteTotals
 from hesiod_watch.report.cell import render_cell
 from hesiod_watch.report.run import render_run
 from hesiod_watch.report.site import render_site
@@ -101,7 +101,7 @@ def html_of(kind: str) -> str:
     }
     if kind == "site":
         state = site_state(30)
-        return render_site(state, RunTotals.of(state.runs), title="Facility", made_at=NOW)
+        return render_site(state, SiteTotals.of(state.runs), title="Facility", made_at=NOW)
     return render_run(run_document()) if kind == "run" else render_cell(documents[kind]())
 
 
