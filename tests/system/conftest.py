@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from backup_mount import BackupMount
 from sites import Site
 from slurm_cluster import SlurmCluster
 from slurm_site import SlurmSite
@@ -17,6 +18,17 @@ from sshd_pair import Pair, sshd_pair
 def site(tmp_path: Path) -> Site:
     """A new, empty site."""
     return Site(tmp_path)
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[BackupMount]:
+    """A file system of its own, for a backup."""
+    mounted = BackupMount(tmp_path / "second")
+    mounted.mount()
+    try:
+        yield mounted
+    finally:
+        mounted.close()
 
 
 @pytest.fixture

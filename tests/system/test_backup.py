@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +19,6 @@ pytestmark = pytest.mark.system
 RUN, LIBRARY, CELL = "20261122_TEST_alpha", "sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d"
 OTHER = "20261122_2211_1B_PAW00002_1a2b3c4d"
 MARKER = "hesiod-watch-backup.json"
-
-
-@pytest.fixture
-def mounted(tmp_path: Path) -> Iterator[BackupMount]:
-    mounted = BackupMount(tmp_path / "second")
-    mounted.mount()
-    try:
-        yield mounted
-    finally:
-        mounted.close()
 
 
 @pytest.fixture

@@ -19,15 +19,11 @@ RUN, LIBRARY, CELL = "20261122_TEST_alpha", "sample_A", "20261122_2210_1A_PAW000
 TOO_DEEP = f"{LIBRARY}/{CELL}: the directories `d/d/"
 
 
-@pytest.fixture
-def mounted(tmp_path: Path) -> Iterator[BackupMount]:
-    mounted = BackupMount(tmp_path / "second")
-    mounted.mount()
-    try:
-        yield mounted
-    finally:
-        mounted.close()
-        remove(tmp_path / "landing")
+@pytest.fixture(autouse=True)
+def removed(tmp_path: Path) -> Iterator[None]:
+    """Remove trees that are too deep for other programs."""
+    yield
+    remove(tmp_path / "landing")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -73,17 +72,6 @@ def in_runs(site: Site) -> dict[str, tuple[int, int, int, bytes]]:
 
 def statuses(site: Site) -> dict[str, str]:
     return {name: run["status"] for name, run in site.status().items()}
-
-
-@pytest.fixture
-def mounted(site: Site) -> Iterator[BackupMount]:
-    """A backup on a file system of its own."""
-    mounted = BackupMount(site.root / "second")
-    mounted.mount()
-    try:
-        yield mounted
-    finally:
-        mounted.close()
 
 
 @pytest.mark.parametrize("backups", [False, True])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +50,6 @@ def write_cell(landing: Path, damage: str = "", run: str = RUN) -> Path:
     counts = "fastq_files_in_final_dest=1\npod5_files_in_final_dest=2\n"
     (cell / "final_summary.txt").write_text(counts)
     return cell
-
-
-@pytest.fixture
-def mounted(tmp_path: Path) -> Iterator[BackupMount]:
-    mounted = BackupMount(tmp_path / "second")
-    mounted.mount()
-    try:
-        yield mounted
-    finally:
-        mounted.close()
 
 
 def raw_of(site: Site, run: str = RUN) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -202,16 +201,6 @@ def test_memory_does_not_grow_with_the_table(tmp_path: Path) -> None:
     command = [sys.executable, "-c", program, str(tmp_path)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert int(done.stdout) < 60_000  # kB
-
-
-@pytest.fixture
-def mounted(tmp_path: Path) -> Iterator[BackupMount]:
-    mounted = BackupMount(tmp_path / "second")
-    mounted.mount()
-    try:
-        yield mounted
-    finally:
-        mounted.close()
 
 
 def test_the_backup_has_it(site: Site, mounted: BackupMount) -> None:
