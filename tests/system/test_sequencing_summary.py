@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -157,7 +156,7 @@ def test_a_table_that_changes_after_the_copy(site: Site) -> None:
 
 def test_a_kill_while_it_is_copied(site: Site) -> None:
     """The next attempt copies the whole table, and nothing else is left."""
-    text = table_of(400_000)
+    text = table_of(2_000_000)  # its copy takes much longer than a look at the directory
     write_cell(site.landing, _a__txt=text)
     site.run("perform", "new-run", RUN)
     site.run("perform", "synced", RUN, NAME)
@@ -167,12 +166,10 @@ def test_a_kill_while_it_is_copied(site: Site) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    site.eventually(
-        lambda: worker.poll() is not None or any(results(site).glob(f".staging.*/{COPY}")),
-        "the copy has begun",
-    )
-    os.kill(worker.pid, signal.SIGKILL)
-    worker.wait()
+    while worker.poll() is None and not any(results(site).glob(f".staging.*/{COPY}")):
+        pass  # without a pause, because the copy must be seen while it is made
+    worker.kill()
+    assert worker.wait() == -signal.SIGKILL
     site.run("poll")
     site.eventually(lambda: f"{CELL}.done" in site.flags(RUN), "the cell is done")
     assert gzip.decompress((results(site) / COPY).read_bytes()).decode() == text
