@@ -17,10 +17,11 @@ from hesiod_watch.core.naming import display
 
 SUBJECT_BYTES = 200
 """Bytes at which RT cuts a subject."""
-TEXT_LENGTH = 1_000_000
-"""Most characters of one message.
+TEXT_BYTES = 90_000
+"""Most bytes of one message, in UTF-8.
 
-RT accepts 10 MB by default, mail servers often less, and no person reads that much.
+RT 5.0.7 stores a text of more than 100,000 bytes in base64, except on MySQL and MariaDB, and then
+no search finds it (`_EncodeLOB` in its lib/RT/Record.pm). No person reads that much.
 """
 ADDRESS_LENGTH = 120
 """Characters of RT's database column for mail addresses."""
@@ -53,19 +54,14 @@ def stored_subject(subject: str) -> str:
 def stored_text(message: Delivery, run: str) -> str:
     """The message's text with the line by which it is found again, and the mark of the run.
 
-    Lines end in LF, and there are no control characters. A text longer than TEXT_LENGTH loses its
+    Lines end in LF, and there are no control characters. A text longer than TEXT_BYTES loses its
     middle, with a note there.
     """
-    text = message.text
-    if len(text) > TEXT_LENGTH:
-        half = TEXT_LENGTH // 2
-        left_out = f"[… {len(text) - 2 * half} characters left out …]"
-        text = f"{text[:half]}\n\n{left_out}\n\n{text[-half:]}"
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = message.text.replace("\r\n", "\n").replace("\r", "\n")
     escapes: dict[str, str | int | None] = {
         letter: display(letter) for letter in set(text) if not _is_allowed(letter)
     }
-    text = text.translate(str.maketrans(escapes)).rstrip()
+    text = _shortened(text.translate(str.maketrans(escapes)).rstrip())
     line = f"{mark(message)} {run_mark(run)}"
     return f"{text}\n\n{line}" if text else line
 
@@ -108,6 +104,17 @@ def ticket_query(queue: str, subject: str) -> str:
 def quoted(value: str) -> str:
     """`value` as a quoted string of TicketSQL."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _shortened(text: str) -> str:
+    """`text` without its middle if it is longer than TEXT_BYTES."""
+    data = text.encode()
+    if len(data) <= TEXT_BYTES:
+        return text
+    half = TEXT_BYTES // 2
+    start, end = data[:half].decode("utf-8", "ignore"), data[-half:].decode("utf-8", "ignore")
+    left_out = len(text) - len(start) - len(end)
+    return f"{start}\n\n[… {left_out} characters left out …]\n\n{end}"
 
 
 def _is_visible(letter: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from hesiod_watch.core.messages import Delivery
 from hesiod_watch.rules.rt_text import (
     SUBJECT_BYTES,
-    TEXT_LENGTH,
+    TEXT_BYTES,
     mark,
     quoted,
     run_mark,
@@ -86,14 +88,21 @@ def test_any_text_can_be_stored(text: str) -> None:
     assert stored_text(message(stored), "run").startswith(stored)
 
 
+@pytest.mark.parametrize("letter", ["x", "ü", "\U0001f9ec", "\x1b"])
 @pytest.mark.parametrize("extra", [0, 1, 1_000_000])
-def test_long_texts(extra: int) -> None:
-    """A text longer than TEXT_LENGTH is shortened in the middle and says by how much."""
-    stored = stored_text(message("a" + "x" * (TEXT_LENGTH + extra - 2) + "z"), "run")
-    assert (f"[… {extra} characters left out …]" in stored) == (extra > 0)
-    assert stored.startswith("ax")
-    assert stored.endswith(f"xz\n\n{mark(message(''))} {run_mark('run')}")
-    assert len(stored) < TEXT_LENGTH + 200
+def test_long_texts(letter: str, extra: int) -> None:
+    """A text longer than TEXT_BYTES, as it is stored, loses its middle, and says how much."""
+    stored_letter = stored_text(message(letter), "run").split("\n")[0]
+    count = (TEXT_BYTES - 2) // len(stored_letter.encode()) + extra
+    stored = stored_text(message("a" + letter * count + "z"), "run")
+    assert stored.startswith("a" + stored_letter)
+    assert stored.endswith(f"{stored_letter}z\n\n{mark(message(''))} {run_mark('run')}")
+    assert len(stored.encode()) < TEXT_BYTES + 200
+    note = re.search(r"\n\n\[… (\d+) characters left out …\]\n\n", stored)
+    assert bool(note) == (extra > 0)
+    if note:
+        kept = stored.rsplit("\n\n", 1)[0].replace(note[0], "")
+        assert int(note[1]) == len("a" + stored_letter * count + "z") - len(kept)
 
 
 @pytest.mark.parametrize(
