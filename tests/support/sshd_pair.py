@@ -151,10 +151,13 @@ ClientAliveCountMax 3
 SetEnv SHLVL=1
 """  # SHLVL keeps bash from reading the user's .bashrc
         )
+        command = [str(SSHD), "-e", "-f", str(config)]
+        # From OpenSSH 9.8 on, the server refuses the address of failed logins for a while.
+        penalties = ["-o", "PerSourcePenalties=no"]
+        if subprocess.run([*command, *penalties, "-t"], capture_output=True).returncode == 0:
+            command += penalties
         with (self.directory / "sshd.log").open("ab") as log:
-            self._server = subprocess.Popen(
-                [str(SSHD), "-D", "-e", "-f", str(config)], stderr=log, stdout=log
-            )
+            self._server = subprocess.Popen([*command, "-D"], stderr=log, stdout=log)
         eventually(self._greets, f"{self.name} greets")
 
     def down(self) -> None:
