@@ -1,9 +1,12 @@
 # Tasks of a developer and of CI. Needs Python 3.11 or later; installs everything else in .venv.
 # Another Python: make PYTHON=python3.12 …
+# One package or module: make mutants PACKAGE=rules.retention MUTANTS_ARGS=--show
 # More options for pytest: make test PYTEST_ARGS='-k claims -x'
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+PACKAGE ?=
+MUTANTS_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -11,12 +14,13 @@ JOBS ?= 4
 SCHEDULES ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test nightly check lint venv bench clean
+.PHONY: help demo test nightly mutants check lint venv bench clean
 
 help:
 	@echo 'make demo    a simulated sequencer writes runs, the service makes reports, in .demo/'
 	@echo 'make test    all tests; as root, installs the Debian packages that some of them need'
 	@echo 'make nightly 10,000 random schedules of a facility (docs/reliability.md); takes hours'
+	@echo 'make mutants see which small faults no test notices (docs/reliability.md); takes hours'
 	@echo 'make check   check style, types and layers; run the fast tests; as root, installs rsync'
 	@echo 'make venv    install the program and its development tools in .venv/'
 	@echo 'make bench   run the measurements of docs/benchmarks.md'
@@ -51,6 +55,10 @@ test: venv
 nightly: venv
 	$(BIN)/python -m tests.world nightly $(SCHEDULES) --jobs $(JOBS)
 
+mutants: venv
+	$(PIP) install --group mutants
+	$(BIN)/python .ci/mutants.py --jobs $(JOBS) $(MUTANTS_ARGS) $(PACKAGE)
+
 check: lint
 	.ci/test-packages rsync procps samtools
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m 'not slow and not system' $(PYTEST_ARGS)
@@ -69,6 +77,6 @@ bench: venv
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) .demo .bench build dist *.egg-info hesiod_watch/fastq/_coder*
+	rm -rf $(VENV) .demo .bench .mutants build dist *.egg-info hesiod_watch/fastq/_coder*
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

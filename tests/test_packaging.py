@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -127,6 +128,15 @@ def test_make_help() -> None:
     assert re.findall(r"^make (\w+)", run.stdout, re.M) == [
         name for name in phony.split() if name not in ("help", "lint")
     ]
+
+
+def test_packages_of_mutation_testing() -> None:
+    """Each package that `make mutants` changes exists, and so does each file of its tests."""
+    tests = runpy.run_path(str(ROOT / ".ci" / "mutants.py"))["TESTS"]
+    assert tests
+    for package, patterns in tests.items():
+        assert (ROOT / "hesiod_watch" / package / "__init__.py").is_file()
+        assert [pattern for pattern in patterns if not list(ROOT.glob(pattern))] == []
 
 
 def test_ci_runs_the_make_targets() -> None:

@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+"""Test the tests: make one small fault in the program at a time, and see whether a test fails.
+
+    mutants.py [--jobs NUMBER] [--tenth] [--show] [PACKAGE | PACKAGE.MODULE ...]
+
+Without a name, all packages of `TESTS` are tested. mutmut makes the faults, and for each it runs
+the tests that reach the changed function. It works on copies, in `.mutants/PACKAGE`. An interrupted
+run is continued. The next run repeats the faults that no test noticed, and those of functions that
+were changed. --tenth takes a tenth of the faults, for a package whose tests are slow. --show prints
+the faults that no test noticed, and runs nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+WORK = Path(".mutants")
+MUTMUT = Path(sys.executable).parent.resolve() / "mutmut"
+COPIED = ("bin", "contrib", "docs")  # files outside the package that tests read
+SOURCE = ("hesiod_watch", "tests", "pyproject.toml", *COPIED)
+
+PURE = "tests/pure"
+TESTS: dict[str, tuple[str, ...]] = {
+    "rules": (PURE,),
+    "runs/flags": (PURE, "tests/adapters/test_flags_*.py", "tests/adapters/test_stop_flags.py"),
+    "fastq": ("tests/pure/test_fastq_*.py", "tests/adapters/test_fastq_*.py"),
+    "actions": (
+        "tests/adapters/test_actions_*.py",
+        "tests/adapters/test_copy_*.py",
+        "tests/adapters/ingest",
+        "tests/adapters/retention",
+    ),
+    "remote": (
+        PURE,
+        "tests/adapters/test_slurm_client.py",
+        "tests/adapters/test_upstream_listing.py",
+        "tests/adapters/test_hostile_inventory.py",
+    ),
+    "notify": (
+        PURE,
+        "tests/adapters/test_rt_*.py",
+        "tests/adapters/test_apprise_channel.py",
+    ),
+}
+"""The tests that are run for the faults of a package, without the slow ones."""
+
+NOTICED = {1, 3, 36, -24, 24, 152, 255, -9, -11}
+"""What mutmut records of tests that notice a fault: a failed test, a time limit or a crash."""
+TENTH = "3"
+"""Last digit of the faults that --tenth takes."""
+
+
+def prepare(package: str) -> Path:
+    """Directory in which mutmut works: links to the sources, and its configuration."""
+    place = WORK / package.replace("/", ".")
+    place.mkdir(parents=True, exist_ok=True)
+    for name in SOURCE:
+        link = place / name
+        if not link.is_symlink():
+            link.symlink_to(Path(name).resolve())
+    values = {
+        "source_paths": ("hesiod_watch",),
+        "only_mutate": (f"hesiod_watch/{package}/*",),
+        "also_copy": COPIED,
+        "pytest_add_cli_args": ("-p", "no:cacheprovider", "-m", "not slow and not system"),
+        "pytest_add_cli_args_test_selection": [
+            str(path) for pattern in TESTS[package] for path in sorted(Path().glob(pattern))
+        ],
+        "use_git_change_detection": ("false",),
+    }
+    lines = [f"{key}=\n    " + "\n    ".join(each) for key, each in values.items()]
+    (place / "setup.cfg").write_text("\n".join(["[mutmut]", *lines, ""]))
+    return place
+
+
+def results(place: Path, names: list[str], ending: str) -> Iterator[tuple[str, int | None]]:
+    """Yield each fault by name, and what its tests ended with; None if they were not run."""
+    for path in sorted(place.glob("mutants/hesiod_watch/**/*.py.meta")):
+        for name, code in json.loads(path.read_text())["exit_code_by_key"].items():
+            if is_in(module_of(name), names) and name.endswith(ending):
+                yield name, code
+
+
+def is_in(module: str, names: list[str]) -> bool:
+    """Whether a module is one of these modules, or in one of these packages."""
+    return any(f"{module}.".startswith(f"{name}.") for name in names)
+
+
+def module_of(fault: str) -> str:
+    return fault.rpartition(".")[0].removeprefix("hesiod_watch.")
+
+
+def run(place: Path, names: list[str], jobs: int, ending: str) -> None:
+    """Run the tests for all faults that no test has noticed yet."""
+    chosen = [name for name, code in results(place, names, ending) if code not in NOTICED]
+    if not any(place.glob("mutants/**/*.meta")):
+        chosen = [f"hesiod_watch.{name}.*{ending}" for name in names]
+    while chosen:
+        command = (str(MUTMUT), "run", "--max-children", str(jobs), *chosen)
+        if code := subprocess.run(command, cwd=place, check=False).returncode:
+            sys.exit(code)
+        # mutmut forgets the results of functions that were changed since the last run.
+        chosen = [name for name, code in results(place, names, ending) if code is None]
+
+
+def show(place: Path, names: list[str], ending: str) -> None:
+    for name, code in results(place, names, ending):
+        if code is not None and code not in NOTICED:
+            subprocess.run((str(MUTMUT), "show", name), cwd=place, check=True)
+
+
+def summary(place: Path, names: list[str], ending: str) -> Iterator[str]:
+    """Lines about noticed and unnoticed faults: one for each module, and their total."""
+    counts: Counter[tuple[str, bool]] = Counter()
+    for name, code in results(place, names, ending):
+        for each in {module_of(name), " ".join(names)} if code is not None else ():
+            counts[each, code in NOTICED] += 1
+    for each in sorted({module for module, _ in counts}, key=lambda each: (each in names, each)):
+        noticed, tested = counts[each, True], counts[each, True] + counts[each, False]
+        yield f"{100 * noticed / tested:5.1f} %  {noticed:5} of {tested:5}  {each}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="PACKAGE")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--tenth", action="store_true")
+    parser.add_argument("--show", action="store_true")
+    options = parser.parse_args()
+    ending = TENTH if options.tenth else ""
+    asked = [name.replace("/", ".") for name in options.names]
+    packages = {package.replace("/", "."): package for package in TESTS}
+    if unknown := [name for name in asked if not is_in(name, list(packages))]:
+        parser.error(f"{', '.join(unknown)}: in none of the packages {', '.join(TESTS)}")
+    for dotted, package in packages.items():
+        names = [name for name in asked if is_in(name, [dotted])] if asked else [dotted]
+        if names:
+            place = prepare(package)
+            if options.show:
+                show(place, names, ending)
+            else:
+                run(place, names, options.jobs, ending)
+            print(*summary(place, names, ending), sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
