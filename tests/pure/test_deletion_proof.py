@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import copy as copying
 import dataclasses
-import hashlib
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
+from deletion_evidence import (
+    CELL,
+    NOW,
+    READS,
+    SIGNAL,
+    SIZES,
+    SUMMARY,
+    Spoil,
+    changed,
+    evidence,
+    md5,
+    proven,
+    refused,
+    with_copy,
+    with_found,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,85 +35,12 @@ from hesiod_watch.core.model import CellId
 from hesiod_watch.rules import deletion_proof
 from hesiod_watch.rules.deletion_proof import (
     CopyEvidence,
-    DeletionEvidence,
     DeletionProof,
     DeletionRefused,
     ProofLimits,
     digest_of,
     prove,
 )
-
-NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
-CELL = CellId("lib", "20190710_1723_2-A5-D5_PAD38578_c6ded78b")
-READS, SIGNAL, SUMMARY = "fastq_pass/a.fastq.gz", "pod5/a.pod5", "final_summary_a.txt"
-SIZES = {READS: 5_000_000, SIGNAL: 9_000_000, SUMMARY: 300}
-
-
-def md5(name: str) -> str:
-    return hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
-
-
-def a_copy(place: str, name: str, **more: Any) -> CopyEvidence:
-    values: dict[str, Any] = {
-        "device": f"device of {place}",
-        "path": f"/{place}/{name}",
-        "inode": f"{place}:{name}",
-        "md5": md5(name),
-        "read_at": NOW - timedelta(minutes=20),
-    }
-    return CopyEvidence(place, **(values | more))
-
-
-def evidence(dropped: deletion_proof.Dropped = "upstream", **more: Any) -> DeletionEvidence:
-    """Complete evidence for deleting a cell of three files.
-
-    Copies are in landing and on a backup; the reads are also in the output.
-    """
-    places = {
-        name: ["landing", "backup one"] if dropped == "upstream" else ["backup one", "backup two"]
-        for name in SIZES
-    }
-    places[READS] = [*places[READS][:1], "output", *places[READS][1:]]
-    values: dict[str, Any] = {
-        "run": "20190710_PROM_alpha",
-        "cell": CELL,
-        "dropped": dropped,
-        "taken_at": NOW - timedelta(seconds=5),
-        "found": {"fastq_pass": FileEntry("fastq_pass", "d")}
-        | {
-            name: FileEntry(name, size=size, device=1, inode=2, md5=md5(name))
-            for name, size in SIZES.items()
-        },
-        "recorded": {
-            name: FileEntry(name, size=size, md5=md5(name)) for name, size in SIZES.items()
-        },
-        "copies": {
-            name: tuple(a_copy(place, name) for place in copies_of_file)
-            for name, copies_of_file in places.items()
-        },
-        "closed": "all 3 files announced are here",
-        "epoch": 1,
-        "current_epoch": 1,
-        "done_manifest": "m" * 32,
-        "backup_manifest": "m" * 32,
-        "manifest": "m" * 32,
-    }
-    return DeletionEvidence(**(values | more))
-
-
-def proven(
-    found: DeletionEvidence, now: datetime = NOW, limits: ProofLimits | None = None
-) -> DeletionProof:
-    answer = prove(found, limits or ProofLimits(), now)
-    assert isinstance(answer, DeletionProof), answer
-    return answer
-
-
-def refused(found: DeletionEvidence, now: datetime = NOW, limits: ProofLimits | None = None) -> str:
-    """All reasons against a proof, in one text."""
-    answer = prove(found, limits or ProofLimits(), now)
-    assert isinstance(answer, DeletionRefused)
-    return "; ".join(answer.reasons)
 
 
 def test_a_proof_names_every_file() -> None:
@@ -152,7 +93,7 @@ def test_only_this_module_makes_proofs() -> None:
     made = proven(evidence())
     values = {each.name: getattr(made, each.name) for each in dataclasses.fields(made)}
     for shown in (None, True, object()):
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match=r"^only deletion_proof\.prove makes a Deletion"):
             DeletionProof(**values, shown=shown)
     with pytest.raises(TypeError):
         DeletionProof(**values)
@@ -160,9 +101,9 @@ def test_only_this_module_makes_proofs() -> None:
         replace(made, not_after=NOW + timedelta(days=1))
     with pytest.raises(dataclasses.FrozenInstanceError):
         made.not_after = NOW + timedelta(days=1)  # type: ignore[misc]  # that is what is tried
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"^a DeletionProof does not leave the process"):
         pickle.dumps(made)
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"^a DeletionProof does not leave the process"):
         copying.copy(made)
 
 
@@ -203,35 +144,6 @@ def test_limits_can_only_be_lowered() -> None:
 
 
 # Everything that must keep it from being given.
-
-Spoil = Callable[[DeletionEvidence], DeletionEvidence]
-
-
-def with_copy(name: str, where: str, **more: Any) -> Spoil:
-    """Change one copy of one file."""
-
-    def spoil(found: DeletionEvidence) -> DeletionEvidence:
-        copies_of_file = tuple(
-            replace(copy, **more) if copy.place == where else copy for copy in found.copies[name]
-        )
-        return replace(found, copies={**found.copies, name: copies_of_file})
-
-    return spoil
-
-
-def with_found(name: str, entry: FileEntry | None) -> Spoil:
-    """Change one file in the place of deletion; None removes it."""
-
-    def spoil(found: DeletionEvidence) -> DeletionEvidence:
-        entries = {key: value for key, value in found.found.items() if key != name}
-        return replace(found, found=entries | ({name: entry} if entry else {}))
-
-    return spoil
-
-
-def changed(**more: Any) -> Spoil:
-    return lambda found: replace(found, **more)
-
 
 REFUSED: Mapping[str, tuple[Spoil, str]] = {
     "the same device twice": (
