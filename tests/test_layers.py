@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch.cli import COMMANDS
+from hesiod_watch.cli import COMMANDS, top_parser
 
 PACKAGE = Path(__file__).parents[1] / "hesiod_watch"
 STANDARD = frozenset(sys.stdlib_module_names)
@@ -276,6 +276,49 @@ def test_version_and_help_load_no_command(option: str) -> None:
         for name in loaded
         if name.split(".")[0] in {*HEAVY, "yaml", "tempfile", "hashlib", "urllib"}
     } == set()
+
+
+@pytest.mark.parametrize(
+    ("call", "frozen"), [("main()", True), ("main(sys.argv[1:])", False)], ids=["own", "called"]
+)
+def test_modules_of_a_command_are_never_searched_for_garbage(call: str, frozen: bool) -> None:
+    """A command in its own process excludes its modules from the search for garbage.
+
+    A caller in another process, such as a test, keeps its own garbage collection.
+    """
+    code = (
+        "import gc, sys; from hesiod_watch.cli import main;"
+        " sys.argv = ['hesiod-watch', 'config', 'sample']; before = gc.get_stats();"
+        f" assert {call} == 0; assert gc.isenabled();"
+        " print(gc.get_freeze_count() > 10_000, gc.get_stats() == before, file=sys.stderr)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert run.stderr.split()[0] == str(frozen)
+    if frozen:
+        assert run.stderr.split()[1] == "True"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["status"],
+        ["-q", "-v", "status"],
+        ["--config", "poll", "status"],
+        ["-q", "--config", "file", "status"],
+    ],
+    ids=" ".join,
+)
+def test_command_builds_its_own_parser_only(words: list[str]) -> None:
+    """The parser of a command line has only its command, whatever general options it has."""
+    assert [each.command for each in top_parser(words)[1]] == ["status"]
+
+
+@pytest.mark.parametrize("words", [[], ["-q"], ["--config"], ["file", "status"], ["--x", "status"]])
+def test_unclear_command_line_builds_every_parser(words: list[str]) -> None:
+    """A command line whose command is not certain has all commands, so that a mistake is shown."""
+    assert [each.command for each in top_parser(words)[1]] == list(COMMANDS)
 
 
 def test_lines_of_status_in_a_pipe_need_no_rich() -> None:

@@ -174,8 +174,8 @@ def top_parser(
 ) -> tuple[argparse.ArgumentParser, list[CommandParser]]:
     """The parser of the general options, and a parser for each command that is not loaded yet.
 
-    With the `words` of a command line that begins with a command, or with --config and then a
-    command, it has only that one: most of the time would go into the others.
+    With the `words` of a command line whose command is certain, it has only that one: the others
+    would need most of the time.
     """
     parser = HelpParser(prog="hesiod-watch", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"hesiod-watch {__version__}")
@@ -193,8 +193,7 @@ def top_parser(
         title="commands", metavar="COMMAND", required=True, parser_class=CommandParser
     )
     commands = []
-    first = words[2:3] if words[:1] == ["--config"] else words[:1]
-    for name in first if first and first[0] in COMMANDS else COMMANDS:
+    for name in _command_in(words) or COMMANDS:
         _, help_line = COMMANDS[name]
         command = table.add_parser(name, help=help_line)
         command.command = name
@@ -202,11 +201,28 @@ def top_parser(
     return parser, commands
 
 
+def _command_in(words: Sequence[str]) -> list[str]:
+    """The command after `-v`, `-q` and --config FILE; empty if other words come before it."""
+    rest = iter(words)
+    for word in rest:
+        if word == "--config":
+            next(rest, None)
+        elif not _VERBOSITY.fullmatch(word):
+            return [word] if word in COMMANDS else []
+    return []
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Raises nothing for a foreseen error.
 
     `--complete` is for the completion scripts of the shells, and not in the help.
+
+    Without arguments, the whole process is this command: its modules stay until its end, so Python
+    never searches them for garbage, neither now nor at the end.
     """
+    own_process = argv is None
+    if own_process:
+        gc.disable()
     gc.set_threshold(COLLECT_AFTER)
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["--complete"]:
@@ -218,6 +234,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = top_parser(arguments)[0].parse_args(arguments)
     except SystemExit as stop:  # argparse has printed help or the mistake
         return stop.code if isinstance(stop.code, int) else USAGE
+    if own_process:
+        gc.freeze()
+        gc.enable()
     return _call(options)
 
 
