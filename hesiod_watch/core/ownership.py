@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
 from hesiod_watch.core.records import record_in, why_in
 
@@ -50,7 +51,7 @@ class Owner:
     reason: str = ""
 
 
-@dataclass(frozen=True)  # without slots, which would leave no place for the parsed record
+@dataclass(frozen=True)  # without slots, which would leave no place for what was parsed
 class Flag:
     """One file under `pipeline/`. `text` is None if the file was not read."""
 
@@ -66,6 +67,11 @@ class Flag:
         Parsed once: the rules ask for it dozens of times in each look.
         """
         return record_in(self.text)
+
+    @cached_property
+    def results(self) -> dict[type, Any]:
+        """Results that `core.results` has read from `record`, by their class."""
+        return {}
 
     @property
     def why(self) -> str:

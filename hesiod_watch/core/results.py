@@ -118,7 +118,13 @@ class WorkRecord:
     @classmethod
     def of(cls, recorded: Attempt | Flag | None) -> Self:
         """Read the record of an attempt or a flag; an empty result without one."""
-        return cls.from_record(recorded.record if recorded else {})
+        if isinstance(recorded, Attempt):
+            return cls.from_record(recorded.record)
+        known = recorded.results if recorded else _EMPTY
+        if cls not in known:  # the rules ask dozens of times in each look
+            known[cls] = cls.from_record(recorded.record if recorded else {})
+        result: Self = known[cls]
+        return result
 
 
 def _plain(value: Any) -> object:
@@ -131,6 +137,9 @@ def _plain(value: Any) -> object:
 
 
 R = TypeVar("R", bound=WorkRecord)
+
+_EMPTY: dict[type, Any] = {}
+"""Results of work that recorded nothing, by their class."""
 
 
 @dataclass(frozen=True)

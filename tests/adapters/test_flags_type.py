@@ -101,3 +101,10 @@ def test_special_files(make: object, pipeline: Path) -> None:
 def test_missing_type(pipeline: Path) -> None:
     """A missing file gives no type, and no problem."""
     assert flags.read_type(pipeline_at(pipeline)) == ("", "")
+
+
+def test_type_that_a_person_corrects(pipeline: Path) -> None:
+    """A text that was read before is not read again, and another text counts at once."""
+    for text, expected in (("type: a\n", "a"), ("type: b\n", "b"), ("[", ""), ("type: a\n", "a")):
+        (pipeline / "type.yaml").write_text(text)
+        assert flags.read_type(pipeline_at(pipeline))[0] == expected

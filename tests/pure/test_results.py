@@ -9,6 +9,7 @@ import pytest
 
 from hesiod_watch.core.cell_contents import Completeness, Verdict
 from hesiod_watch.core.minknow_checksums import ChecksumFinding
+from hesiod_watch.core.ownership import Flag
 from hesiod_watch.core.results import (
     AttemptEnd,
     BackupRecord,
@@ -78,3 +79,14 @@ def test_keys_that_are_always_there() -> None:
     assert MarkRecord().record() == {"marked": False}
     assert StripRecord().record() == {}
     assert StripRecord(0).record() == {"files": 0}
+
+
+def test_flag_is_read_once() -> None:
+    """A flag's record is read once for each kind of result; another flag has its own result."""
+    flag = Flag("c.done", 0.0, text='{"cell": "l/c", "reason": "r"}')
+    done, ended = DoneRecord.of(flag), AttemptEnd.of(flag)
+    assert (done.cell, ended.cell, ended.reason) == ("l/c", "l/c", "r")
+    assert DoneRecord.of(flag) is done
+    assert AttemptEnd.of(flag) is ended
+    assert DoneRecord.of(Flag("c.done", 0.0, text='{"cell": "l/d"}')).cell == "l/d"
+    assert DoneRecord.of(None) == DoneRecord() == DoneRecord.of(Flag("c.done", 0.0))

@@ -8,6 +8,7 @@ import secrets
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
@@ -170,11 +171,15 @@ def read_type(pipeline: Pipeline) -> tuple[str, str]:
         return "", ""
     except OSError as error:
         return "", f"cannot be read: {error.strerror}"
-    if content.text is None:
-        return "", "is no small regular file"
+    return ("", "is no small regular file") if content.text is None else _type_in(content.text)
+
+
+@lru_cache(maxsize=64)
+def _type_in(text: str) -> tuple[str, str]:
+    """The same of the file's text; remembered, because a facility has few texts and many runs."""
     try:
         # Whatever tags the text has, the loader makes only text, lists and mappings of it.
-        document = yaml.load(content.text, Loader=yaml.BaseLoader)  # noqa: S506 -- BaseLoader makes no objects
+        document = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 -- BaseLoader makes no objects
     except (yaml.YAMLError, RecursionError, ValueError):
         return "", "is not YAML"
     word = document.get("type") if isinstance(document, dict) else None
