@@ -51,8 +51,17 @@ class Owner:
     reason: str = ""
 
 
-@dataclass(frozen=True)  # without slots, which would leave no place for what was parsed
-class Flag:
+class Recorded:
+    """Base of what a flag records; without slots, which would leave no place for what was read."""
+
+    @cached_property
+    def results(self) -> dict[type, Any]:
+        """Results that `core.results` has read from the record, by their class."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Flag(Recorded):
     """One file under `pipeline/`. `text` is None if the file was not read."""
 
     name: str
@@ -67,11 +76,6 @@ class Flag:
         Parsed once: the rules ask for it dozens of times in each look.
         """
         return record_in(self.text)
-
-    @cached_property
-    def results(self) -> dict[type, Any]:
-        """Results that `core.results` has read from `record`, by their class."""
-        return {}
 
     @property
     def why(self) -> str:
@@ -142,8 +146,8 @@ class Progress:
     note: str = ""  # e.g. "waiting: no space left on the output file system"
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+@dataclass(frozen=True)
+class Attempt(Recorded):
     """Last attempt at repeatable work on a cell or a run, under way or ended."""
 
     outcome: str  # "" while it is under way; then "done" or "failed"

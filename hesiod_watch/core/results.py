@@ -118,8 +118,6 @@ class WorkRecord:
     @classmethod
     def of(cls, recorded: Attempt | Flag | None) -> Self:
         """Read the record of an attempt or a flag; an empty result without one."""
-        if isinstance(recorded, Attempt):
-            return cls.from_record(recorded.record)
         known = recorded.results if recorded else _EMPTY
         if cls not in known:  # the rules ask dozens of times in each look
             known[cls] = cls.from_record(recorded.record if recorded else {})

@@ -9,7 +9,7 @@ import pytest
 
 from hesiod_watch.core.cell_contents import Completeness, Verdict
 from hesiod_watch.core.minknow_checksums import ChecksumFinding
-from hesiod_watch.core.ownership import Flag
+from hesiod_watch.core.ownership import Attempt, Flag, Liveness
 from hesiod_watch.core.results import (
     AttemptEnd,
     BackupRecord,
@@ -81,12 +81,26 @@ def test_keys_that_are_always_there() -> None:
     assert StripRecord(0).record() == {"files": 0}
 
 
-def test_flag_is_read_once() -> None:
-    """A flag's record is read once for each kind of result; another flag has its own result."""
-    flag = Flag("c.done", 0.0, text='{"cell": "l/c", "reason": "r"}')
-    done, ended = DoneRecord.of(flag), AttemptEnd.of(flag)
+RECORD = {"cell": "l/c", "reason": "r"}
+
+
+@pytest.mark.parametrize(
+    "recorded",
+    [
+        pytest.param(Flag("c.done", 0.0, text=json.dumps(RECORD)), id="flag"),
+        pytest.param(Attempt("failed", None, Liveness.DEAD, "", RECORD), id="attempt"),
+    ],
+)
+def test_record_is_read_once(recorded: Flag | Attempt) -> None:
+    """A record is read once for each kind of result, and the kinds do not mix."""
+    done, ended = DoneRecord.of(recorded), AttemptEnd.of(recorded)
     assert (done.cell, ended.cell, ended.reason) == ("l/c", "l/c", "r")
-    assert DoneRecord.of(flag) is done
-    assert AttemptEnd.of(flag) is ended
+    assert DoneRecord.of(recorded) is done
+    assert AttemptEnd.of(recorded) is ended
+
+
+def test_record_of_another_flag() -> None:
+    """Another flag has its own result, and a missing one an empty result."""
+    assert DoneRecord.of(Flag("c.done", 0.0, text='{"cell": "l/c"}')).cell == "l/c"
     assert DoneRecord.of(Flag("c.done", 0.0, text='{"cell": "l/d"}')).cell == "l/d"
     assert DoneRecord.of(None) == DoneRecord() == DoneRecord.of(Flag("c.done", 0.0))
