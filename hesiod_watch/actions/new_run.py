@@ -12,7 +12,7 @@ from pathlib import Path
 from hesiod_watch.actions import Job, Outcome, command_of
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.model import LOCAL
-from hesiod_watch.host.files import OpenDirectory, directory, make_link
+from hesiod_watch.host.files import OpenDirectory, directory, make_link, sync_directory
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.landing import LandingArea
@@ -27,6 +27,7 @@ def perform(job: Job) -> Outcome:
     output = job.config.output / job.run_dir.name
     try:
         output.mkdir(parents=False, exist_ok=True)
+        sync_directory(output.parent)  # else a power loss could keep flags and lose the results
         _refuse_foreign(output, job)
         _link_back(output / flags.BACK_LINK, job.run_dir)
     except OSError as error:
@@ -48,7 +49,9 @@ def _make_run(job: Job) -> None:
     try:
         if job.run_dir.parent != job.config.landing:
             job.run_dir.parent.mkdir(exist_ok=True)  # a batch
+            sync_directory(job.config.landing)
         job.run_dir.mkdir(exist_ok=True)
+        sync_directory(job.run_dir.parent)
     except OSError as error:
         raise TemporaryError(
             f"{job.run_dir.name}: cannot make {job.run_dir}: {error.strerror}"

@@ -38,6 +38,7 @@ def remember(world: World) -> Before:
 
 def check_world(world: World, before: Before, by_program: bool) -> None:
     """Check everything; `by_program`: whether the last step was one of the program."""
+    announced_files_are_durable(world)
     missing_places_stay_empty(world)
     if world.away:
         return  # what is in them cannot be read until they are back
@@ -48,6 +49,12 @@ def check_world(world: World, before: Before, by_program: bool) -> None:
         sources_are_untouched(world, before)
         flags_are_only_added(world, before)
         nothing_is_published_twice(world, before)
+
+
+def announced_files_are_durable(world: World) -> None:
+    """Each file that a flag announces, and its name, was fsynced before the flag was made."""
+    world.processes.disk.play()
+    assert not world.processes.disk.missing, world.processes.disk.missing
 
 
 def reads_are_kept(world: World) -> None:
@@ -77,10 +84,10 @@ def done_tells_the_truth(world: World) -> None:
             continue
         record = json.loads(flag.read_text())
         place = world.results(cell)
-        manifest = (place / "manifest.json").read_bytes()
+        manifest = _content(place / "manifest.json")
         assert record["manifest_md5"] == _md5(manifest), f"{cell.id}: another manifest"
         for entry in json.loads(manifest)["files"]:
-            content = (place / entry["name"]).read_bytes()
+            content = _content(place / entry["name"])
             assert _md5(content) == entry["md5"], f"{cell.id}: {entry['name']} differs"
 
 
@@ -134,6 +141,7 @@ CHECKS: tuple[Callable[..., None], ...] = (
     sources_are_untouched,
     flags_are_only_added,
     nothing_is_published_twice,
+    announced_files_are_durable,
 )
 """All of them, for the documentation."""
 
@@ -148,12 +156,17 @@ def _records_a_fact(name: str) -> bool:
 
 def _outputs(world: World, cell: SequencedCell) -> list[Path]:
     place = world.results(cell)
-    files = json.loads((place / "manifest.json").read_bytes())["files"]
+    files = json.loads(_content(place / "manifest.json"))["files"]
     return [place / file["name"] for file in files if file["name"].endswith(".fastq.gz")]
 
 
 def _reads(path: Path) -> list[bytes]:
-    return reads_of(gzip.decompress(path.read_bytes()))
+    return reads_of(gzip.decompress(_content(path)))
+
+
+def _content(path: Path) -> bytes:
+    assert path.is_file(), f"{path.name} is missing"
+    return path.read_bytes()
 
 
 def _is_whole(path: Path, content: bytes) -> bool:
@@ -190,7 +203,7 @@ def _copies(world: World, name: str, content: bytes) -> int:
 
 def _published(world: World) -> dict[str, bytes]:
     return {
-        cell.id: (world.results(cell) / "manifest.json").read_bytes()
+        cell.id: _content(world.results(cell) / "manifest.json")
         for cell in world.cells
         if world.flag(cell, "done").exists() and not world.away
     }

@@ -51,12 +51,26 @@ def end_well(world: World) -> None:
 
 
 def missing_places_are_reported(world: World) -> None:
-    """A file system that is not mounted is reported, whatever else happens."""
-    polls.look(world, 0)
-    (found,) = world.read("status --attention --json")
+    """A file system that is not mounted is reported, whatever else happens.
+
+    The directory of a sequencer that is not mounted looks like a sequencer without runs. So it is
+    reported with the runs that wait for files from it.
+    """
+    answer = world.poll()
+    world.checked(answer)
+    found, of_runs = world.read("status --attention --json", "status --json")
     said = " ".join(each["sentence"] for each in found["attention"])
+    waiting = {
+        run["run"]
+        for run in of_runs["runs"]
+        if any(cell["stage"] in ("pending", "incomplete") for cell in run["cells"].values())
+    }
     for place in world.away:
-        assert str(place) in said, f"{place.name} is away, and only this is reported: {said}"
+        if place != world.sequencer:
+            assert str(place) in said, f"{place.name} is away, and only this is reported: {said}"
+        elif answer and any(cell.landing and cell.run in waiting for cell in world.cells):
+            lost = " ".join(answer.problems)
+            assert str(place) in lost, f"{place.name} is away, and the poll reports only: {lost}"
 
 
 def calm(world: World) -> dict[str, dict[str, Any]]:

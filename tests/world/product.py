@@ -33,6 +33,7 @@ from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.host import process
 from hesiod_watch.service.engine import LOOKS_IN_POLL, Engine
 from hesiod_watch.service.poll import work_through
+from tests.world.durability import DiskRecord
 
 MUTATING = (
     *("unlink", "rename", "replace", "link", "symlink", "mkdir", "rmdir", "truncate", "ftruncate"),
@@ -40,6 +41,8 @@ MUTATING = (
 )
 """Functions of `os` that count as a change of the disk."""
 CREATING = os.O_CREAT | os.O_TRUNC
+CPU_TIME = 60.0
+"""Seconds of CPU time after which a process is ended: it works without end."""
 LONGEST_WAIT = 2 * 3600.0
 """Seconds that a process of the program may wait in all."""
 
@@ -105,6 +108,7 @@ class Processes:
     stopped: list[tuple[int, int]] = field(
         default_factory=list
     )  # pid, and where it writes its answer
+    disk: DiskRecord = field(default_factory=DiskRecord)
 
     def run(
         self, work: Callable[[], Answer], interruption: Interruption | None = None
@@ -116,7 +120,7 @@ class Processes:
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
         if pid == 0:
-            _child(work, interruption, said)
+            _child(work, interruption, said, self.disk)
         return self._wait(pid, said)
 
     def _wait(self, pid: int, said: int) -> Answer | None:
@@ -128,7 +132,8 @@ class Processes:
             answered.seek(0)
             content = answered.read()
         if os.WIFSIGNALED(status):
-            return None
+            endless = os.WTERMSIG(status) == signal.SIGPROF
+            return Answer(bug=f"it works without end: {CPU_TIME:.0f} s") if endless else None
         answer = pickle.loads(content)  # noqa: S301  our own process wrote it
         assert isinstance(answer, Answer)
         return answer
@@ -148,13 +153,17 @@ class Processes:
             os.waitpid(pid, 0)
             os.close(said)
         self.stopped.clear()
+        self.disk.close()
 
 
-def _child(work: Callable[[], Answer], interruption: Interruption | None, said: int) -> None:
+def _child(
+    work: Callable[[], Answer], interruption: Interruption | None, said: int, disk: DiskRecord
+) -> None:
     """Work, write down the answer, and end this process."""
     logging.disable(logging.CRITICAL)  # a bug is recorded in flags, too
+    signal.setitimer(signal.ITIMER_PROF, CPU_TIME)
     try:
-        with _interrupting(interruption):
+        with disk.recording(), _interrupting(interruption):
             answer = work()
     except BaseException:  # noqa: BLE001  whatever it is, the world reports it
         answer = Answer(bug=traceback.format_exc())

@@ -11,6 +11,7 @@ import pytest
 from tests.world import polls, product, sequencing
 from tests.world.invariants import check_world, remember
 from tests.world.liveness import end_well
+from tests.world.product import Answer
 from tests.world.schedule import STEPS, Violation, parse, perform, script
 from tests.world.world import World
 
@@ -73,6 +74,17 @@ def remove_flag(world: World) -> None:
     world.flag(world.cells[0], "synced").unlink()
 
 
+def announce_unsynced(world: World) -> None:
+    pipeline = world.pipeline(world.cells[0])
+
+    def rename() -> Answer:
+        (pipeline / ".new").write_text("{}\n")
+        (pipeline / ".new").rename(pipeline / "new")
+        return Answer()
+
+    world.checked(world.perform(rename))
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -83,6 +95,7 @@ def remove_flag(world: World) -> None:
         (remove_source, "removed by the program"),
         (change_flag, "changed by the program"),
         (remove_flag, "removed by the program"),
+        (announce_unsynced, "new was not fsynced before"),
     ],
 )
 def test_each_invariant_notices(root: Path, change: Callable[[World], None], said: str) -> None:

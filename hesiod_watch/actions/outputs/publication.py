@@ -164,8 +164,8 @@ def publish_results(
         for name in sorted(files, key=lambda name: name == MANIFEST):
             files[name].rename(cell_output / name)
         (cell_output / INGEST_FILE).unlink(missing_ok=True)
-        sync_directory(cell_output)
-        sync_directory(cell_output.parent)
+        for directory in (cell_output, *cell_output.parents[:2]):  # up to the run's directory
+            sync_directory(directory)
     return published
 
 
