@@ -74,7 +74,7 @@ def test_a_reason_is_never_empty() -> None:
     assert read_marks(line.encode())[REVOKED.place].said == "-"
 
 
-@pytest.mark.parametrize("name", NAMES, ids=repr)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_name_survives_the_list(name: str) -> None:
     """Every name is one word of safe characters, which gives the name back, also in a shell."""
     word = encoded_name(name)

@@ -44,7 +44,7 @@ FAILED = cell("f", failed=flag("no space"))
         ({"sync.started", "sync.done"}, False),
         ({"sync.started", "sync.failed"}, False),
     ],
-    ids=str,
+    ids=lambda value: " ".join(sorted(value)) or "none" if isinstance(value, set) else "",
 )
 def test_a_sync_is_under_way(flags: set[str], expected: bool) -> None:
     """A sync is under way from its first flag to its last one."""
