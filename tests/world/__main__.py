@@ -1,4 +1,4 @@
-"""Replay a schedule (`python -m tests.world replay FILE`), or explore many (`nightly COUNT`)."""
+"""Replay a schedule (`replay FILE`), explore many (`nightly COUNT`), or find faults (`mutants`)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
+from tests.world.faults import MUTANTS
+from tests.world.mutants import first_violated, search
 from tests.world.schedule import Figures, Violation, parse, perform, schedule, shortest
 
 
@@ -21,7 +23,17 @@ def main() -> int:
     nightly.add_argument("count", type=int)
     nightly.add_argument("--first", type=int, default=0, help="number of the first schedule")
     nightly.add_argument("--jobs", type=int, default=2, help="schedules at the same time")
+    mutants = commands.add_parser("mutants", help="find deliberate faults in the program")
+    mutants.add_argument("names", nargs="*", choices=[[], *(each.name for each in MUTANTS)])
+    mutants.add_argument("--count", type=int, default=0, help="schedules of numbers for each")
+    mutants.add_argument("--random", action="store_true", help="without the schedules of its own")
+    commands.add_parser("try").add_argument("schedules", nargs="+")
     options = parser.parse_args()
+    if options.command == "try":
+        print(found := first_violated(options.schedules))
+        return 1 if found else 0
+    if options.command == "mutants":
+        return find_mutants(options.names, options.count, random=options.random)
     if options.command == "replay":
         try:
             perform(parse(options.file.read_text()))
@@ -30,6 +42,23 @@ def main() -> int:
             return 1
         return 0
     return explore(range(options.first, options.first + options.count), options.jobs)
+
+
+def find_mutants(names: list[str], count: int, *, random: bool) -> int:
+    """Look for these mutants, or all; print for each what has found it."""
+    numbers = [str(number) for number in range(count)]
+    missed = 0
+    for mutant in MUTANTS:
+        if names and mutant.name not in names:
+            continue
+        found = search(mutant, numbers if random else [*mutant.schedules, *numbers])
+        missed += not found
+        if found:
+            said = f"{found.check}, {found.count} schedules, the last {found.schedule}"
+            print(f"{mutant.name}: {said}: {found.sentence}", flush=True)
+        else:
+            print(f"{mutant.name}: not found", flush=True)
+    return 1 if missed else 0
 
 
 def explore(numbers: range, jobs: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -48,6 +49,8 @@ class Figures:
 class Violation(AssertionError):
     """A sentence that is not true of a world, with the schedule that shows it."""
 
+    check = ""  # name of the function that has found it
+
 
 def perform(steps: Sequence[Step], figures: Figures | None = None) -> None:
     """Live through a schedule in a new world, and check it after every step.
@@ -69,7 +72,9 @@ def perform(steps: Sequence[Step], figures: Figures | None = None) -> None:
             check_world(world, remember(world), by_program=False)
         except AssertionError as error:
             where = f"step {done + 1} ({steps[done][0]})" if done < len(steps) else "the end"
-            raise Violation(f"{where}: {error}\n\n{script(steps)}") from error
+            violation = Violation(f"{where}: {error}\n\n{script(steps)}")
+            violation.check = _check_of(error)
+            raise violation from error
         finally:
             world.close()
             if figures is not None:
@@ -77,6 +82,12 @@ def perform(steps: Sequence[Step], figures: Figures | None = None) -> None:
                 figures.steps += len(steps)
                 figures.by_name.update(name for name, _ in steps)
                 figures.by_name.update(world.seen)
+
+
+def _check_of(error: AssertionError) -> str:
+    """Name of the check that raised an error."""
+    called = [frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return next((name for name in reversed(called) if not name.startswith(("_", "<"))), "")
 
 
 def schedule(number: int) -> list[Step]:

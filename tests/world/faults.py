@@ -1,0 +1,119 @@
+"""The faults of which the machine must find each one, by kind."""
+
+from __future__ import annotations
+
+from tests.world.mutants import Mutant
+
+PROCESSED = "begin 0, finish 0, look 0, look 0"
+COPIED = "begin_there 0, finish 0, look 0, wait 0, look 0"
+BACKED_UP = "add_backup 0, begin 0, finish 0, look 0, look 0, wait 0, look 0, look 0"
+
+MUTANTS = (
+    Mutant(
+        "fsync-of-a-flag-dropped",
+        "A new file, such as a flag or the manifest, is not fsynced.",
+        "host/files.py",
+        "                os.fsync(descriptor)\n",
+        "                pass\n",
+        (PROCESSED,),
+    ),
+    Mutant(
+        "fsync-of-reads-dropped",
+        "The end of an output is not fsynced.",
+        "fastq/output_set.py",
+        "                file.write(last)\n                file.sync()\n",
+        "                file.write(last)\n",
+        (PROCESSED,),
+    ),
+    Mutant(
+        "fsync-of-results-dropped",
+        "The directory of the results is not fsynced.",
+        "actions/outputs/publication.py",
+        "        for directory in (cell_output, *cell_output.parents[:2]):",
+        "        for directory in cell_output.parents[:2]:",
+        (PROCESSED,),
+    ),
+    Mutant(
+        "fsync-of-a-copy-dropped",
+        "A file that rsync has copied here is not fsynced.",
+        "runs/cell_files.py",
+        "            os.fsync(descriptor)\n",
+        "            pass\n",
+        (COPIED,),
+    ),
+    Mutant(
+        "report-dropped",
+        "A failed cell is not reported.",
+        "rules/cell_attention.py",
+        "    yield failed\n",
+        "    yield from ()\n",
+        ("begin 0, finish 0, cut 0, look 0, look 0",),
+    ),
+    Mutant(
+        "overdue-forgotten",
+        "A cell with missing files never becomes overdue.",
+        "rules/overdue.py",
+        "    return end is not None and end <= now\n",
+        "    return False\n",
+        ("begin 0, finish 0, lose 0, look 0, look 0",),
+    ),
+    Mutant(
+        "unmounted-landing",
+        "An empty landing area counts as mounted.",
+        "runs/areas.py",
+        "    return landing.problem(known)\n",
+        '    return ""\n',
+        ("begin 0, finish 0, look 0, take_away 0, look 0",),
+    ),
+    Mutant(
+        "unmounted-output",
+        "Results are written into an output area without its marker.",
+        "runs/areas.py",
+        "        if not any(_is_directory(target) for target in results):\n",
+        "        if False:\n",
+        ("begin 0, finish 0, look 0, begin 1, finish 1, take_away 1, look 0",),
+    ),
+    Mutant(
+        "one-copy-suffices",
+        "Raw data are deleted when there is one other copy.",
+        "rules/deletion_proof.py",
+        "    if len(distinct) >= COPIES:\n",
+        "    if len(distinct) >= 1:\n",
+        (BACKED_UP,),
+    ),
+    Mutant(
+        "source-changed",
+        "The program empties a source that it has taken.",
+        "actions/process.py",
+        "        withdraw_others(cell_output, job.owner, job.judge)\n",
+        "        withdraw_others(cell_output, job.owner, job.judge)\n"
+        "        for output in outputs:\n"
+        "            for source in output.sources:\n"
+        "                (job.cell_dir.path / source.name).write_bytes(b'')\n",
+        (PROCESSED,),
+    ),
+    Mutant(
+        "result-forgotten",
+        "A cell that is done counts as not processed.",
+        "rules/stages.py",
+        "    if flags.done:\n        return Stage.PROCESSED\n",
+        "",
+        (PROCESSED,),
+    ),
+    Mutant(
+        "silence-without-limit",
+        "A worker waits without limit for an ingest of a host that does not answer.",
+        "actions/process.py",
+        "            if silence.seconds() >= LONGEST_SILENCE:\n",
+        "            if False:\n",
+        ("begin 0, land 0, killed_elsewhere 40, finish 0, look 0, wait 0, look 0",),
+    ),
+    Mutant(
+        "step-dropped",
+        "The entry about a failed cell has no step.",
+        "rules/cell_attention.py",
+        "    yield failed\n",
+        "    yield replace(failed, steps=())\n",
+        ("begin 0, finish 0, cut 0, look 0, look 0",),
+    ),
+)
