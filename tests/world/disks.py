@@ -56,6 +56,30 @@ def begin_there(world: World, number: int) -> None:
         world.rested = False
 
 
+RSYNC = """\
+#!/bin/sh
+# rsync, which is cut off while there is a file CUT: before it begins, in the middle, at its end.
+cut=$0.cut
+[ -f "$cut" ] || exec {rsync} "$@"
+read -r how <"$cut"
+rm -f "$cut"
+case $how in
+    0) exit 12 ;;
+    1) {rsync} --exclude='*_fail_*' --exclude='*.pod5' "$@"; exit 30 ;;
+    *) {rsync} "$@"; kill -9 $$ ;;
+esac
+"""
+
+
+def cut_copy(world: World, number: int) -> None:
+    """The next copy by rsync, from a sequencer or to a backup, is cut off."""
+    if rsync := shutil.which("rsync"):
+        program = world.bin / "rsync"
+        program.write_text(RSYNC.format(rsync=rsync))
+        program.chmod(0o755)
+        (world.bin / "rsync.cut").write_text(f"{number % 3}\n")
+
+
 def rename_there(world: World, number: int) -> None:
     """A run is renamed on the sequencer."""
     place = world.sequencer / EXPERIMENTS[number % 2]
@@ -79,11 +103,12 @@ def rename_back(world: World, number: int) -> None:
 
 
 def _follow(world: World, old: Path, new: Path) -> None:
-    """Note where the cells of a renamed run are; a run that is here keeps its name here."""
+    """Note where the cells of a renamed run are; what is here of a cell keeps its place."""
     for cell in world.cells:
         if cell.place == old:
             cell.place = new
-            if not (world.landing / cell.run).exists():
+            known = list(world.pipeline(cell).glob(f"{cell.name}.*"))
+            if not known and not cell.here.exists():
                 cell.run = f"20261122_PROM_{new.name}"
                 cell.landing = world.landing / cell.run
 
@@ -140,7 +165,7 @@ def _other_disk(root: Path) -> Path | None:
 STEPS = {
     step.__name__: step
     for step in (
-        *(add_backup, connect, begin_there, rename_there, rename_back),
+        *(add_backup, connect, begin_there, cut_copy, rename_there, rename_back),
         *(take_away, bring_back, damage_backup, verify),
     )
 }

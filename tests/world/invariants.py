@@ -8,17 +8,21 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from tests.world.retention import marks
 from tests.world.sequencer import SequencedCell, reads_of
 from tests.world.world import World
 
 FACTS = ("synced", "started", "done", "failed", "aborted")
 FACTS_OF_RUN = ("upstream", "failed", "aborted")
 """Flags that only a person removes."""
+MARK = re.compile(r"\[hesiod-watch (\d+) ([0-9a-f]{32})\]")
 ATTEMPTS_OF_RUN = ("sync", "backup", "notify")
 """Stems of flags that the next attempt replaces."""
 
@@ -30,23 +34,27 @@ class Before:
     flags: dict[str, bytes] = field(default_factory=dict)
     sources: dict[str, bytes] = field(default_factory=dict)
     published: dict[str, bytes] = field(default_factory=dict)  # manifest of each finished cell
+    marks: dict[str, str] = field(default_factory=dict)  # last mark of each cell on the sequencer
 
 
 def remember(world: World) -> Before:
-    return Before(world.flags(), _sources(world), _published(world))
+    return Before(world.flags(), _sources(world), _published(world), marks(world))
 
 
 def check_world(world: World, before: Before, by_program: bool) -> None:
     """Check everything; `by_program`: whether the last step was one of the program."""
     announced_files_are_durable(world)
     missing_places_stay_empty(world)
+    messages_are_delivered_once(world)
     if world.away:
         return  # what is in them cannot be read until they are back
     reads_are_kept(world)
     done_tells_the_truth(world)
     outside_is_untouched(world)
+    delivered_tells_the_truth(world)
     if by_program:
         sources_are_untouched(world, before)
+        marks_are_proven(world, before)
         flags_are_only_added(world, before)
         nothing_is_published_twice(world, before)
 
@@ -96,7 +104,7 @@ def outside_is_untouched(world: World) -> None:
     outside = {str(path.relative_to(world.root)) for path in (world.root / "outside").rglob("*")}
     assert outside == {"outside/precious"}, outside
     assert (world.root / "outside" / "precious").read_text() == "not ours\n"
-    expected = {"landing", "output", "tmp", "outside", "hosts", "sequencer"}
+    expected = {"landing", "output", "tmp", "outside", "hosts", "sequencer", "tracker"}
     assert {path.name for path in world.root.iterdir()} <= expected
 
 
@@ -106,15 +114,53 @@ def missing_places_stay_empty(world: World) -> None:
         assert not list(place.iterdir()), f"written into the empty directory {place.name}"
 
 
+def messages_are_delivered_once(world: World) -> None:
+    """A message is in one ticket, once, and after the earlier messages of its run."""
+    places = {token: place for place, tokens in _outboxes(world).items() for token in tokens}
+    delivered = [_delivered(ticket) for ticket in world.tracker.read()["tickets"]]
+    counts = Counter(token for ticket in delivered for _, token in ticket)
+    doubled = [token for token, count in counts.items() if count > 1]
+    assert not doubled, f"delivered twice: {doubled}"
+    for ticket in delivered:
+        by_place: dict[Path, list[int]] = {}
+        for number, token in ticket:
+            by_place.setdefault(places.get(token, Path()), []).append(number)
+        for place, numbers in by_place.items():
+            assert numbers == sorted(numbers) or place == Path(), f"order: {place}: {numbers}"
+
+
+def delivered_tells_the_truth(world: World) -> None:
+    """A message that is recorded as delivered is in a ticket."""
+    found = {token for each in world.tracker.read()["tickets"] for _, token in _delivered(each)}
+    for place, tokens in _outboxes(world).items():
+        marks = [int(path.name[:4]) for path in place.glob("*.rt.delivered")]
+        for number, token in enumerate(tokens, 1):
+            assert number > max(marks, default=0) or token in found or not token, (
+                f"not delivered: {place} {number}"
+            )
+
+
 def sources_are_untouched(world: World, before: Before) -> None:
     """The program changes no source, and removes only files with two whole copies elsewhere."""
     after = _sources(world)
     for name, content in before.sources.items():
         if name not in after:
             copies = _copies(world, name, content)
-            assert copies >= 2, f"removed by the program, with {copies} copies: {name}"
+            assert len(copies) >= 2 or (name.startswith("sequencer/") and _has_rotted(world)), (
+                f"removed by the program, with copies on {copies or 'no disk'}: {name}"
+            )
         elif not name.startswith("landing/20261122_PROM"):  # a sync mends what is here
             assert after[name] == content, f"changed by the program: {name}"
+
+
+def marks_are_proven(world: World, before: Before) -> None:
+    """A cell is marked as safe to delete only if each file has two whole copies elsewhere."""
+    for place, line in marks(world).items():
+        if line.startswith("deletable") and before.marks.get(place) != line:
+            for name, content in _sources(world).items():
+                if name.startswith(f"sequencer/{place}/"):
+                    copies = _copies(world, name, content)
+                    assert len(copies) >= 2, f"marked, with copies on {copies or 'no disk'}: {name}"
 
 
 def flags_are_only_added(world: World, before: Before) -> None:
@@ -138,7 +184,10 @@ CHECKS: tuple[Callable[..., None], ...] = (
     done_tells_the_truth,
     outside_is_untouched,
     missing_places_stay_empty,
+    messages_are_delivered_once,
+    delivered_tells_the_truth,
     sources_are_untouched,
+    marks_are_proven,
     flags_are_only_added,
     nothing_is_published_twice,
     announced_files_are_durable,
@@ -180,25 +229,58 @@ def _sources(world: World) -> dict[str, bytes]:
         for area in (world.landing, world.sequencer)
         for path in sorted(area.rglob("*"))
         if path.is_file() and not any("pipeline" in part for part in path.parts)
-        # of an rsync that is under way, or was interrupted
+        # of an rsync that is under way, or was interrupted, or the trash of the sequencer
         if not any(part.startswith(".") for part in path.relative_to(area).parts)
+        if not path.relative_to(area).parts[0].startswith("cells_")  # the lists of a sequencer
     }
 
 
-def _copies(world: World, name: str, content: bytes) -> int:
-    """Number of whole copies of a source in the results and on the backup."""
-    count, parts = 0, Path(name).parts
-    if world.backup:
-        raw = world.backup / parts[1] / "raw" / Path(*parts[2:])
-        count += _is_whole(raw, content)
+def _copies(world: World, name: str, content: bytes) -> set[str]:
+    """Disks that have a whole copy of a source: that of the landing area and results, the backup.
+
+    A file in the landing area does not count as a copy of itself.
+    """
+    area, experiment, *inside = Path(name).parts
+    run, path = experiment, Path(*inside)
+    for cell in world.cells:
+        if area == "sequencer" and cell.place.name == experiment and path.is_relative_to(cell.id):
+            run = cell.run
     reads = set(reads_of(content)) if name.endswith(".fastq") else set()
-    places = [(world.landing / parts[1] / "pipeline" / "output").resolve() / Path(*parts[2:4])]
+    places = {"here": [(world.landing / run / "pipeline" / "output").resolve()]}
+    whole = area == "sequencer" and _is_whole(world.landing / run / path, content)
+    disks = {"here"} if whole else set()
     if world.backup:
-        places.append(world.backup / parts[1] / "results" / Path(*parts[2:4]))
-    for place in places if reads else ():
-        found = {read for path in place.glob("*.fastq.gz") for read in _reads(path)}
-        count += reads <= found
-    return count
+        places["backup"] = [world.backup / run / "results"]
+        if _is_whole(world.backup / run / "raw" / path, content):
+            disks.add("backup")
+    for disk, results in places.items():
+        for place in results if reads else ():
+            outputs = (place / Path(*inside[:2])).glob("*.fastq.gz")
+            if reads <= {read for output in outputs for read in _reads(output)}:
+                disks.add(disk)
+    return disks
+
+
+def _has_rotted(world: World) -> bool:
+    """Whether a copy may have been damaged since the mark of its source was made."""
+    return not world.backup_is_whole or bool(world.damaged)
+
+
+def _outboxes(world: World) -> dict[Path, list[str]]:
+    """Tokens of all messages for the tracker, in order, by the directory of the messages."""
+    outboxes = {}
+    sites = (world.landing.glob("*/pipeline/messages"), world.output.glob(".hesiod*/messages"))
+    for place in (place for places in sites for place in places):
+        links = sorted(path for path in place.iterdir() if path.name.isdigit())
+        records = [json.loads(link.read_bytes()) for link in links]
+        outboxes[place] = [each["token"] if "rt" in each["channels"] else "" for each in records]
+    return outboxes
+
+
+def _delivered(ticket: Mapping[str, Any]) -> list[tuple[int, str]]:
+    """Number and token of each message in a ticket."""
+    marks = (MARK.search(text) for _, text in ticket["texts"])
+    return [(int(mark[1]), mark[2]) for mark in marks if mark]
 
 
 def _published(world: World) -> dict[str, bytes]:

@@ -1,9 +1,8 @@
-"""Steps of people: what the documentation allows them, what they do all the same, and waiting."""
+"""Steps of people: what the documentation allows them, and what they do all the same."""
 
 from __future__ import annotations
 
 import shutil
-from datetime import timedelta
 
 from tests.world.world import World
 
@@ -99,21 +98,11 @@ def downgrade(world: World, number: int) -> None:
             (world.landing / name).write_bytes(older)
 
 
-def set_clock_back(world: World, number: int) -> None:
-    """The clock was wrong and is set back: what flags say is in the future."""
-    world.pass_time(timedelta(hours=-3))
-
-
-def wait(world: World, number: int) -> None:
-    """Minutes or a week pass."""
-    world.pass_time(timedelta(minutes=2) if number % 2 else timedelta(days=7))
-
-
 STEPS = {
     step.__name__: step
     for step in (
         *(accept, abort, retry, release, remove_flag, hold, disregard),
         *(rename_library, rename_run, copy_cell),
-        *(downgrade, set_clock_back, wait),
+        downgrade,
     )
 }

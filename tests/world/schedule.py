@@ -10,7 +10,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.world import disks, people, polls, product, sequencing
+from tests.world import (
+    clocks,
+    disks,
+    messages,
+    people,
+    permissions,
+    polls,
+    product,
+    retention,
+    sequencing,
+)
 from tests.world.invariants import check_world, remember
 from tests.world.liveness import end_well
 from tests.world.world import World
@@ -18,8 +28,17 @@ from tests.world.world import World
 Step = tuple[str, int]
 """Name of a step, and the number for its choices."""
 
-STEPS = sequencing.STEPS | people.STEPS | polls.STEPS | disks.STEPS
-BY_PROGRAM = frozenset((*polls.STEPS, "verify"))
+STEPS = (
+    sequencing.STEPS
+    | people.STEPS
+    | polls.STEPS
+    | disks.STEPS
+    | retention.STEPS
+    | messages.STEPS
+    | permissions.STEPS
+    | clocks.STEPS
+)
+BY_PROGRAM = frozenset((*polls.STEPS, *retention.STEPS, "verify", "look_ahead", "look_behind"))
 """Steps in which nothing happens but what the program does."""
 FREQUENT = (
     *("begin", "land", "land", "finish", "finish", "look", "look", "look", "look"),
@@ -28,6 +47,8 @@ FREQUENT = (
 """Steps that are chosen more often than others."""
 CHOICES = (*FREQUENT, *STEPS)
 LENGTHS = (8, 22)
+YEARS_LATER = (("wait", 0), ("look", 0), ("clean_there", 0), ("wait", 0), ("look", 0))
+"""Steps after the end: with a backup, everything is deleted that has two other copies."""
 
 
 @dataclass
@@ -62,13 +83,14 @@ def perform(steps: Sequence[Step], figures: Figures | None = None) -> None:
         world = World(Path(directory))
         done = 0
         try:
-            for name, argument in steps:
-                before = remember(world)
-                if not world.away or name in (*polls.STEPS, *disks.STEPS):
-                    STEPS[name](world, argument)
-                check_world(world, before, by_program=name in BY_PROGRAM)
+            for step in steps:
+                take(world, step)
                 done += 1
             end_well(world)
+            if world.backup:
+                for step in YEARS_LATER:
+                    take(world, step)
+                end_well(world)
             check_world(world, remember(world), by_program=False)
         except AssertionError as error:
             where = f"step {done + 1} ({steps[done][0]})" if done < len(steps) else "the end"
@@ -82,6 +104,15 @@ def perform(steps: Sequence[Step], figures: Figures | None = None) -> None:
                 figures.steps += len(steps)
                 figures.by_name.update(name for name, _ in steps)
                 figures.by_name.update(world.seen)
+
+
+def take(world: World, step: Step) -> None:
+    """Take one step, and check the world."""
+    name, argument = step
+    before = remember(world)
+    if not world.away or name in (*polls.STEPS, *disks.STEPS):
+        STEPS[name](world, argument)
+    check_world(world, before, by_program=name in BY_PROGRAM)
 
 
 def _check_of(error: AssertionError) -> str:

@@ -40,6 +40,7 @@ class SequencedCell:
     growing: str = ""  # file of which only a part is here
     acquisitions: int = 0
     lost: bool = False  # the sequencer has crashed: what is pending never comes
+    cleaned: bool = False  # the sequencer has deleted it
 
     def __post_init__(self) -> None:
         self.begin()
@@ -90,12 +91,12 @@ class SequencedCell:
     def exists(self) -> bool:
         return self.path.is_dir()
 
-    def write(self, name: str, content: bytes | None = None) -> None:
+    def write(self, name: str, place: Path | None = None) -> None:
         """Write a file of the cell whole, in one step."""
-        path = self.path / name
+        path = (place or self.path) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}.part")
-        aside.write_bytes(self.truth[name] if content is None else content)
+        aside.write_bytes(self.truth[name])
         aside.rename(path)
         self.arrived.add(name)
 
@@ -123,13 +124,19 @@ class SequencedCell:
         while self.growing or self.pending:
             self.land()
 
-    def repair(self) -> None:
-        """Bring each file that the sequencer has written back as it was; remove all others."""
+    def repair(self, stripped: bool = False) -> None:
+        """Bring each file that the sequencer has written back as it was; remove all others.
+
+        Of a stripped cell no file is brought back.
+        """
+        place = self.here if self.cleaned else self.path
         for name in sorted(self.truth.keys() - self.pending):
-            path = self.path / name
+            path = place / name
+            if not path.is_file() and stripped:
+                continue
             if not path.is_file() or path.read_bytes() != self.truth[name]:
-                self.write(name)
-        for path in sorted(self.path.rglob("*")):
-            if path.is_file() and str(path.relative_to(self.path)) not in self.truth:
+                self.write(name, place=place)
+        for path in sorted(place.rglob("*")):
+            if path.is_file() and str(path.relative_to(place)) not in self.truth:
                 path.unlink()
         self.growing = ""

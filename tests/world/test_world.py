@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.world import polls, product, sequencing
+from tests.world import messages, polls, product, sequencing
 from tests.world.invariants import check_world, remember
 from tests.world.liveness import end_well
 from tests.world.product import Answer
@@ -34,6 +35,7 @@ def test_a_script_is_its_schedule() -> None:
 def finished(root: Path) -> World:
     product.load()
     world = World(root)
+    messages.track(world, 0)
     sequencing.begin(world, 0)
     sequencing.finish(world, 0)
     polls.look(world, 0)
@@ -66,6 +68,32 @@ def remove_source(world: World) -> None:
     (world.cells[0].path / world.cells[0].data[0]).unlink()
 
 
+def mark_without_copies(world: World) -> None:
+    cell = world.cells[0]
+    there = world.sequencer / "alpha" / cell.id
+    shutil.copytree(cell.path, there)
+    place = there.relative_to(world.sequencer)
+    (world.sequencer / "cells_processed.txt").write_text(f"deletable\t\t\t{place}" + "\t" * 6)
+
+
+def deliver_twice(world: World) -> None:
+    state = world.tracker.read()
+    state["tickets"][0]["texts"] *= 2
+    world.tracker.write(state)
+
+
+def lose_message(world: World) -> None:
+    state = world.tracker.read()
+    state["tickets"][0]["texts"].pop()
+    world.tracker.write(state)
+
+
+def swap_messages(world: World) -> None:
+    state = world.tracker.read()
+    state["tickets"][0]["texts"].reverse()
+    world.tracker.write(state)
+
+
 def change_flag(world: World) -> None:
     world.flag(world.cells[0], "started").write_text("{}\n")
 
@@ -93,6 +121,10 @@ def announce_unsynced(world: World) -> None:
         (change_results, "qc.json differs"),
         (write_elsewhere, "outside/results"),
         (remove_source, "removed by the program"),
+        (mark_without_copies, "marked, with copies on"),
+        (deliver_twice, "delivered twice"),
+        (lose_message, "not delivered"),
+        (swap_messages, "order"),
         (change_flag, "changed by the program"),
         (remove_flag, "removed by the program"),
         (announce_unsynced, "new was not fsynced before"),

@@ -22,13 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from hesiod_watch.config import parse
-from hesiod_watch.core.times import iso, time_of
+from hesiod_watch.core.times import time_of
 from tests.world import product
 from tests.world.product import Answer, Clock, Host, Interruption, Processes
+from tests.world.rights import give_up_rights
 from tests.world.sequencer import SequencedCell
+from tests.world.tracker import Tracker
 
 BIN = Path(__file__).parents[2] / "bin"
-TIME = re.compile(r'"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[^"]*)"')
+TIME = re.compile(r'(["\t])(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[^"\t]*)(?=["\t])')
 HERE, ELSEWHERE = 0, 1
 """Numbers of the two hosts."""
 
@@ -41,13 +43,17 @@ class World:
         self.landing, self.output = root / "landing", root / "output"
         for name in ("landing", "output", "tmp", "outside", "hosts"):
             (root / name).mkdir()
+        self.bin = root / "hosts" / "bin"
+        self.bin.mkdir()
         (root / "outside" / "precious").write_text("not ours\n")
         self.hosts = [Host(root / "hosts" / name) for name in ("here", "elsewhere")]
         self.sequencer = root / "sequencer"
+        self.tracker = Tracker(root / "tracker")
         self.backup: Path | None = None
         self.backup_is_whole = True
         self.away: list[Path] = []  # directories whose file system is not mounted
         self.renamed: dict[Path, Path] = {}  # runs on the sequencer, with their present places
+        self.denied: dict[Path, int] = {}  # places without permission, with their modes
         self.more = ""  # lines of the configuration
         self.configure()
         self.cells: list[SequencedCell] = []
@@ -56,6 +62,7 @@ class World:
         self.decided: set[str] = set()  # names of cells about which a person has decided
         self.damaged: set[str] = set()  # data files that a fault has changed or removed
         self.seen: Counter[str] = Counter()
+        self.problems: tuple[str, ...] = ()  # that the last poll has printed
         self.said: list[str] = []  # commands of offered steps, with what they printed
 
     def configure(self) -> None:
@@ -85,19 +92,23 @@ class World:
         minute = 0.0 if self.rested else 60.0
 
         def in_child() -> Answer:
+            os.environ["PATH"] = f"{self.bin}:{os.environ['PATH']}"
             os.environ["TMPDIR"] = str(self.root / "tmp")
             Clock(minute)
+            self.tracker.pose()
             if host != HERE:
                 self.hosts[host].pose()
+            give_up_rights()
             return work()
 
         return self.processes.run(in_child, interruption)
 
     def poll(self, interruption: Interruption | None = None, host: int = HERE) -> Answer | None:
         path = self.hosts[host].config
-        return self.perform(
-            partial(product.poll, parse(path.read_text(), path)), interruption, host
-        )
+        work = partial(product.poll, parse(path.read_text(), path))
+        answer = self.perform(work, interruption, host)
+        self.problems = answer.problems if answer else ()
+        return answer
 
     def command(self, *arguments: str) -> Answer | None:
         config = str(self.hosts[HERE].config)
@@ -169,15 +180,19 @@ class World:
     def pass_time(self, by: timedelta) -> None:
         """Let time pass: everything that flags say, and their own times, become older."""
         self.rested = True
-        for path in self.landing.glob("*/pipeline/**/*"):
+        for host in self.hosts:
+            for path in host.locks.glob("**/outage-*"):
+                path.unlink()
+        marks = self.sequencer.glob("cells_processed.txt")
+        for path in (*self.landing.glob("*/pipeline/**/*"), *marks):
             if not path.is_file() or path.is_symlink():
                 continue
             status = path.stat()
             text = path.read_text(errors="surrogateescape")
 
             def older(found: re.Match[str]) -> str:
-                then = time_of(found[1])
-                return f'"{iso(then - by)}"' if then else found[0]
+                then = time_of(found[2])
+                return f"{found[1]}{then - by:%FT%T}{found[2][19:]}" if then else found[0]
 
             if (aged := TIME.sub(older, text)) != text:
                 path.write_text(aged, errors="surrogateescape")
