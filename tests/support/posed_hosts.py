@@ -148,10 +148,11 @@ class PosedHost:
     ) -> subprocess.Popen[bytes]:
         """Start a command on this host; its output is appended to `log`."""
         inside = self._running[container]
-        enter = ["nsenter", f"--target={inside.first}", "--uts", "--mount", "--pid", "--"]
+        # Without --root the command would leave a chroot in which the tests run.
+        enter = ["nsenter", f"--target={inside.first}", "--root", "--uts", "--mount", "--pid"]
         with log.open("ab") as output:
             return subprocess.Popen(
-                [*enter, *command],
+                [*enter, "--", *command],
                 env={**environ, "TMPDIR": str(inside.temporary)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
