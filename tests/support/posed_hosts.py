@@ -148,8 +148,9 @@ class PosedHost:
     ) -> subprocess.Popen[bytes]:
         """Start a command on this host; its output is appended to `log`."""
         inside = self._running[container]
-        # Without --root the command would leave a chroot in which the tests run.
-        enter = ["nsenter", f"--target={inside.first}", "--root", "--uts", "--mount", "--pid"]
+        # Without --root and --wd the command would leave a chroot in which the tests run.
+        spaces = ("--root", "--wd", "--uts", "--mount", "--pid")
+        enter = ["nsenter", f"--target={inside.first}", *spaces]
         with log.open("ab") as output:
             return subprocess.Popen(
                 [*enter, "--", *command],
