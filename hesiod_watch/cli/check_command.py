@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from hesiod_watch.cli import CommandParser
-from hesiod_watch.config import Config, load
+from hesiod_watch.config import Config, load, working_directory
 from hesiod_watch.config.reading import duration
 from hesiod_watch.core.errors import HesiodError
 from hesiod_watch.core.naming import display
@@ -55,7 +55,7 @@ def _check(options: argparse.Namespace) -> CheckResult:
     now = datetime.now(UTC)
     try:
         explicit = Path(options.config) if options.config else None
-        config = load(explicit, environ=os.environ, cwd=Path.cwd())
+        config = load(explicit, environ=os.environ, cwd=working_directory())
         states = known_states(config, runs=True)
     except HesiodError as error:
         return CheckResult(CheckCode.UNKNOWN, "; ".join(str(error).splitlines()))

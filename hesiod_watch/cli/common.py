@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TextIO, TypeVar
 
-from hesiod_watch.config import Config, load
+from hesiod_watch.config import Config, load, working_directory
 from hesiod_watch.core.attention import Stops
 from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.circumstances import Circumstances, SlurmCondition, SlurmSilence
@@ -47,7 +47,7 @@ SUGGESTIONS = 3
 def config_of(options: argparse.Namespace) -> Config:
     """The configuration of this command line. Raises ConfigError with every mistake at once."""
     explicit = Path(options.config) if options.config else None
-    return with_asking_judge(load(explicit, environ=os.environ, cwd=Path.cwd()))
+    return with_asking_judge(load(explicit, environ=os.environ, cwd=working_directory()))
 
 
 def now() -> datetime:

@@ -125,11 +125,11 @@ def _names(line: CommandLine, what: str, current: str) -> Iterator[str]:
 
 
 def _config(line: CommandLine) -> Config:
-    from hesiod_watch.config import load
+    from hesiod_watch.config import load, working_directory
 
     named = line.options.get("config")
     explicit = Path(named).expanduser() if named else None
-    return load(explicit, environ=os.environ, cwd=Path.cwd())
+    return load(explicit, environ=os.environ, cwd=working_directory())
 
 
 def _runs(config: Config) -> list[str]:

@@ -16,7 +16,13 @@ from pathlib import Path
 from hesiod_watch.cli.common import all_runs, now, print_problem, show_run, warn_about_site
 from hesiod_watch.cli.show import plan_lines
 from hesiod_watch.config import Config, parse
-from hesiod_watch.config.loading import FILE_NAME, SYSTEM_FILE, VARIABLE, text_of
+from hesiod_watch.config.loading import (
+    FILE_NAME,
+    SYSTEM_FILE,
+    VARIABLE,
+    text_of,
+    working_directory,
+)
 from hesiod_watch.core.errors import ConfigError, UsageError
 from hesiod_watch.core.model import Snapshot
 from hesiod_watch.core.naming import display
@@ -82,8 +88,8 @@ def call_init(options: argparse.Namespace) -> int:
 def _path(named: str | None) -> Path:
     """File to write, absolute."""
     if named := named or os.environ.get(VARIABLE):
-        return Path.cwd() / named
-    return SYSTEM_FILE if os.geteuid() == 0 else Path.cwd() / FILE_NAME
+        return working_directory() / named
+    return SYSTEM_FILE if os.geteuid() == 0 else working_directory() / FILE_NAME
 
 
 def _ask(question: str) -> str:
@@ -115,7 +121,7 @@ def _directory(given: str | None, option: str, question: str) -> Path:
 
 
 def _existing(text: str) -> Path:
-    path = Path.cwd() / Path(text).expanduser()
+    path = working_directory() / Path(text).expanduser()
     if not text or not path.is_dir():
         shown = display(str(path)) if text else "this"
         raise UsageError(

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from hesiod_watch import __version__
-from hesiod_watch.config import load
+from hesiod_watch.config import load, working_directory
 from hesiod_watch.core.errors import HesiodError
 
 TOKEN, ANSWER = "token", "answer"
@@ -22,7 +22,7 @@ def node_facts(config: str, places: list[str]) -> dict[str, object]:
     """Facts that this node finds; an error is a fact too."""
     found: dict[str, object] = {"node": os.uname().nodename, "version": __version__}
     try:
-        found["digest"] = load(Path(config), environ=os.environ, cwd=Path.cwd()).digest
+        found["digest"] = load(Path(config), environ=os.environ, cwd=working_directory()).digest
     except (HesiodError, OSError) as error:
         found["digest"] = f"it cannot be read: {error}"
     for place in places:

@@ -6,7 +6,7 @@ mount that is missing for a minute is not an error in the configuration. The fil
 secrets and no code.
 """
 
-from hesiod_watch.config.loading import load, parse, sample
+from hesiod_watch.config.loading import load, parse, sample, working_directory
 from hesiod_watch.config.notify import TRACKER, ChannelSettings, TrackerSettings
 from hesiod_watch.config.take_up_settings import TakeUpSettings
 from hesiod_watch.config.values import (

@@ -77,6 +77,14 @@ def find(
     )
 
 
+def working_directory() -> Path:
+    """The working directory; if it was removed, a name of it that works for absolute names only."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path("/proc/self/cwd")
+
+
 def parse_file(path: Path) -> Config:
     """Parse the file at the absolute `path`; raises ConfigError."""
     shown = display(str(path))

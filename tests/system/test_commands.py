@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -259,3 +261,37 @@ def test_poll_without_a_landing_area_asks_to_try_again(site: Site) -> None:
     """A missing landing area is not an empty one: exit code 75."""
     site.landing.rmdir()
     assert "landing" in site.run("poll", check=75).stderr
+
+
+def run_in_removed(site: Site, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command whose working directory was removed."""
+    removed = site.root / "removed"
+    removed.mkdir()
+    shell = ("sh", "-c", 'cd "$1" && rmdir "$1" && shift && exec "$@"', "sh", str(removed))
+    return subprocess.run([*shell, *command], capture_output=True, text=True, env=site.environ)
+
+
+@pytest.mark.parametrize("command", ["status", "poll", "doctor", "check"])
+def test_commands_in_a_directory_that_was_removed(site: Site, command: str) -> None:
+    """A command does the same there as anywhere else."""
+    land(site)
+    site.run("poll")
+    arguments = command.split()
+    expected = site.run(*arguments, check=None)
+    done = run_in_removed(site, *site.command(*arguments))
+    assert done.returncode == expected.returncode
+    assert _without_times(done.stdout) == _without_times(expected.stdout)
+    assert done.stderr == expected.stderr
+
+
+def test_relative_configuration_in_a_directory_that_was_removed(site: Site) -> None:
+    """The error is the usual one."""
+    python = [sys.executable, "-m", "hesiod_watch"]
+    done = run_in_removed(site, *python, "--config", "a.yaml", "status")
+    assert done.returncode == 2
+    assert "a.yaml: cannot be read: No such file or directory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def _without_times(text: str) -> str:
+    return re.sub(r" *-?[\d.]+", "0", text)
