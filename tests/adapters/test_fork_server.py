@@ -282,3 +282,30 @@ def test_templates_are_compiled_before_the_first_fork() -> None:
     command = (sys.executable, "-c", code)
     done = subprocess.run(command, capture_output=True, check=True, timeout=60)
     assert done.stdout == b"0\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        ("", "said\n"),
+        (
+            "import threading; main = threading.main_thread();"
+            " threading.Thread(target=lambda: (main.join(), print('thread'))).start()",
+            "said\nthread\ntaken apart\n",
+        ),
+    ],
+    ids=["alone", "with a thread"],
+)
+def test_worker_ends_without_clearing_its_memory(before: str, said: str) -> None:
+    """The end of a worker keeps its output and exit code, and waits for its threads if it has any.
+
+    Without threads the interpreter is not taken apart: no function runs that is registered for it.
+    """
+    code = (
+        "import atexit; from hesiod_watch.cli.fork_server import leave;"
+        f" atexit.register(print, 'taken apart')\n{before}\nprint('said')\nleave(3)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (3, said, "")
