@@ -8,15 +8,18 @@ dependency.
 from __future__ import annotations
 
 import ast
+import pickle
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from hesiod_watch.cli import COMMANDS, top_parser
+from hesiod_watch.core.watch_state import SiteTotals, WatchState
 
 PACKAGE = Path(__file__).parents[1] / "hesiod_watch"
 STANDARD = frozenset(sys.stdlib_module_names)
@@ -298,6 +301,28 @@ def test_modules_of_a_command_are_never_searched_for_garbage(call: str, frozen: 
     assert run.stderr.split()[0] == str(frozen)
     if frozen:
         assert run.stderr.split()[1] == "True"
+
+
+def test_process_that_makes_the_page_never_searches_for_garbage() -> None:
+    """The process that makes the overview page excludes all its objects from that search."""
+    now = datetime(2026, 11, 30, tzinfo=UTC)
+    state = WatchState("poll", "host", "/landing", now)
+    code = (
+        "import gc, runpy, sys; gc.set_threshold(20_000); before = gc.get_stats();"
+        " runpy.run_module('hesiod_watch.report.site_files', run_name='__main__');"
+        " print(gc.get_freeze_count() > 10_000, gc.get_stats() == before, file=sys.stderr)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        input=pickle.dumps((state, SiteTotals.of(()), (), "title", now)),
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    assert run.stderr.split() == [b"True", b"True"]
+    metrics, page = pickle.loads(run.stdout)  # noqa: S301
+    assert b"hesiod_watch_runs" in metrics
+    assert b"No run has been seen" in page
 
 
 @pytest.mark.parametrize(

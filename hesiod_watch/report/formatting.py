@@ -35,14 +35,14 @@ def visible(text: str) -> str:
 def name(text: str) -> Markup:
     """Markup of a name from disk, isolated from the text around it; escapes are marked."""
     if visible(text) == text:
-        return Markup('<bdi class="name">{}</bdi>').format(text)
+        return Markup('<bdi class="name">%s</bdi>') % (text,)
     parts = [
         escape(character)
         if (shown := visible(character)) == character
-        else Markup('<span class="odd">{}</span>').format(shown)
+        else Markup('<span class="odd">%s</span>') % (shown,)
         for character in text
     ]
-    return Markup('<bdi class="name">{}</bdi>').format(Markup("").join(parts))
+    return Markup('<bdi class="name">%s</bdi>') % (Markup("").join(parts),)
 
 
 def href(path: str) -> str:
@@ -127,14 +127,16 @@ def size_text(value: float) -> str:
 
 def number(short: str, exact: float, unit: str) -> Markup:
     """Markup of a short number with its exact value, for programs and in a tooltip (`title`)."""
-    return Markup('<data class="num" value="{}" title="{}">{}</data>').format(
-        exact, exact_text(exact, unit), short
+    return Markup('<data class="num" value="%s" title="%s">%s</data>') % (
+        exact,
+        exact_text(exact, unit),
+        short,
     )
 
 
 def unknown() -> Markup:
     """Placeholder for an unknown number."""
-    return Markup('<span class="unknown" title="not known">{}</span>').format(UNKNOWN)
+    return Markup('<span class="unknown" title="not known">%s</span>') % (UNKNOWN,)
 
 
 def reads(value: float | None) -> Markup:
@@ -164,7 +166,7 @@ def exact(value: float | None, digits: int = 0) -> Markup:
     return (
         unknown()
         if value is None
-        else Markup('<span class="num">{}</span>').format(f"{value:,.{digits}f}")
+        else Markup('<span class="num">%s</span>') % (f"{value:,.{digits}f}",)
     )
 
 
@@ -210,8 +212,10 @@ def moment(text: str) -> Markup:
     if when.tzinfo is not None:
         zone = " UTC" if not when.utcoffset() else f" {when:%z}"[:4] + ":" + f"{when:%z}"[3:5]
     shown = f"{when.day} {when:%b %Y, %H:%M}{zone}"
-    return Markup('<time class="num" datetime="{}" title="{}">{}</time>').format(
-        when.isoformat(), visible(text), shown
+    return Markup('<time class="num" datetime="%s" title="%s">%s</time>') % (
+        when.isoformat(),
+        visible(text),
+        shown,
     )
 
 
