@@ -357,6 +357,20 @@ def test_lines_of_status_in_a_pipe_need_no_rich() -> None:
     assert terminal & {"rich.table", "rich.progress", "rich.live"} == set()
 
 
+def test_status_loads_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    """`status` loads nothing that runs commands, asks Slurm, makes pages or corrects mistakes."""
+    for area in ("landing", "output"):
+        (tmp_path / area).mkdir()
+    config = tmp_path / "site.yaml"
+    config.write_text("landing: landing\noutput: output\n")
+    call = f"main(['--config', {str(config)!r}, 'status'])"
+    loaded = loaded_by(f"from hesiod_watch.cli import main; assert {call} == 0")
+    assert "hesiod_watch.runs.observe" in loaded
+    unneeded = {"subprocess", "tempfile", "importlib.resources", "difflib", "email", "http", "ssl"}
+    unneeded |= {"hesiod_watch.host.command", "hesiod_watch.remote.slurm", "hesiod_watch.report"}
+    assert loaded & {*unneeded, *HEAVY} == set()
+
+
 def test_looks_load_no_proof_of_a_deletion() -> None:
     """Reading a run loads nothing of deletions, so that a look stays cheap."""
     assert "hesiod_watch.rules.deletion_proof" not in loaded_by("import hesiod_watch.cli.show")

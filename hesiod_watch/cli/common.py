@@ -11,7 +11,6 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TextIO, TypeVar
 
@@ -96,7 +95,7 @@ def run_path(config: Config, text: str, *, short: bool = False) -> Path:
     meant = _runs_meant(runs, text)
     if short and len(meant) == 1:
         return meant[0]
-    near = [run.name for run in meant] or get_close_matches(text, [run.name for run in runs])
+    near = [run.name for run in meant] or _close_names(text, [run.name for run in runs])
     raise UsageError(
         f"{display(text)}: no run of this name in {config.landing}; `hesiod-watch status` lists"
         f" the runs{_suggestion(near)}"
@@ -126,6 +125,12 @@ def _runs_meant(runs: Sequence[Path], text: str) -> list[Path]:
 def _has_flow_cell(run: Path, flow_cell: str) -> bool:
     names = (parse_cell(directory.name) for directory in run.glob("*/*"))
     return any(name is not None and name.flow_cell_id.upper() == flow_cell for name in names)
+
+
+def _close_names(text: str, names: list[str]) -> list[str]:
+    from difflib import get_close_matches  # only a mistake needs it
+
+    return get_close_matches(text, names)
 
 
 def _suggestion(near: Sequence[str]) -> str:
@@ -163,7 +168,7 @@ def cell_of(snapshot: Snapshot, text: str, *, short: bool = False) -> CellId:
     if short and len(meant) == 1:
         return meant[0]
     names = [name for cell in snapshot.cells for name in (str(cell.id), cell.id.name)]
-    near = [str(cell) for cell in meant] or get_close_matches(text, names)
+    near = [str(cell) for cell in meant] or _close_names(text, names)
     known = ", ".join(str(other.id) for other in snapshot.cells) or "none"
     raise UsageError(
         f"{display(text)}: no such cell in {display(snapshot.run)}; its cells: {display(known)}"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import importlib.resources
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -348,7 +347,9 @@ def _endpoint_problems(endpoint: EndpointSettings) -> Iterator[tuple[str, str]]:
 
 def sample() -> str:
     """Sample configuration with every key, its meaning and its default."""
-    return importlib.resources.files("hesiod_watch.config").joinpath(FILE_NAME).read_text("utf-8")
+    from importlib.resources import files  # many commands never need it
+
+    return files("hesiod_watch.config").joinpath(FILE_NAME).read_text("utf-8")
 
 
 def text_of(settings: Mapping[str, object]) -> str:

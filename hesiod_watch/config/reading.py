@@ -11,7 +11,6 @@ as 8.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 import pwd
 import re
@@ -380,7 +379,9 @@ def described(node: yaml.Node) -> str:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.7)
+    from difflib import get_close_matches  # only a mistake needs it
+
+    close = get_close_matches(word.lower(), list(known), n=1, cutoff=0.7)
     return f"; did you mean {close[0]}?" if close else ""
 
 

@@ -10,13 +10,13 @@ import time
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeGuard
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeGuard
 
 from hesiod_watch.config import Config
 from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.core.times import time_of
 from hesiod_watch.host.process import judge_here, look_up
-from hesiod_watch.remote.slurm import SlurmClient
 from hesiod_watch.rules.liveness import judge
 from hesiod_watch.rules.slurm_jobs import (
     JOB_NAME,
@@ -26,13 +26,18 @@ from hesiod_watch.rules.slurm_jobs import (
     is_submission,
 )
 
+if TYPE_CHECKING:
+    from hesiod_watch.remote.slurm import SlurmClient
+
 FRESH = 5.0
 """Seconds for which an answer counts that shows a living job."""
 Verdict = tuple[Liveness, str]
 
 
 def client_of(config: Config) -> SlurmClient:
-    """Client of the configured cluster."""
+    """Client of the configured cluster. Its module, which runs commands, is loaded only here."""
+    from hesiod_watch.remote.slurm import SlurmClient
+
     return SlurmClient(config.slurm.cluster, config.slurm.answer_within)
 
 
@@ -88,12 +93,16 @@ def verdicts(
 class AskingJudge:
     """Judge that asks Slurm, and lists its jobs once for many owners."""
 
-    def __init__(self, client: SlurmClient) -> None:
-        self._client = client
+    def __init__(self, config: Config) -> None:
+        self._config = config
         self._listed: tuple[ListedJob, ...] | None = ()
         self._problem = ""
         self.problem = ""  # of the accounting: why the last verdict that depends on it is UNKNOWN
         self._asked = float("-inf")
+
+    @cached_property
+    def _client(self) -> SlurmClient:
+        return client_of(self._config)
 
     def __call__(self, owner: Owner | None) -> Verdict:
         if verdict := judge_without_slurm(owner):
@@ -109,4 +118,4 @@ class AskingJudge:
 
 def with_asking_judge(config: Config) -> Config:
     """The same configuration, whose judge asks Slurm about owners whose work is a job."""
-    return replace(config, judge=AskingJudge(client_of(config)))
+    return replace(config, judge=AskingJudge(config))
