@@ -165,7 +165,7 @@ def judge(contents: CellContents) -> Completeness:
             Verdict.UNREADABLE,
             f"no number of files in {names}: nothing proves that the data are here",
         )
-    return verdict(Verdict.PROVEN, _agreement(contents, expected, listed, unverified))
+    return verdict(Verdict.PROVEN, _agreement(expected, listed, unverified))
 
 
 def _disagreeing(
@@ -334,7 +334,6 @@ def _unknown(contents: CellContents) -> Iterator[str]:
 
 
 def _agreement(
-    contents: CellContents,
     expected: Mapping[DataKind, int],
     listed: Mapping[DataKind, ListedFiles],
     unverified: Mapping[str, int],

@@ -150,6 +150,21 @@ VERDICTS: dict[str, tuple[CellContents, Verdict, str, tuple[str, ...]]] = {
         "all files announced are here: 3 FASTQ files",
         ("cram_files_in_fallback=some in a final_summary is not understood",),
     ),
+    "a long key and a long value": (
+        contents(
+            FinalSummary(
+                "x",
+                {
+                    "acquisition_run_id": "a" * 40,
+                    "fastq_files_in_final_dest": "3",
+                    "x" * 50 + "_files_in_trash": "y" * 61,
+                },
+            )
+        ),
+        Verdict.PROVEN,
+        "all files announced are here: 3 FASTQ files",
+        (f"{'x' * 50}_files_in_={'y' * 60} in a final_summary is not understood",),
+    ),
     "another place": (
         contents(
             summary(fastq_files_in_final_dest=3, pod5_files_in_trash=2),
@@ -193,11 +208,14 @@ VERDICTS: dict[str, tuple[CellContents, Verdict, str, tuple[str, ...]]] = {
         contents(
             unsummarised=("b" * 8,),
             strangers=frozenset({"b" * 8}),
-            names={FASTQ: FileNames(gaps=NamedFiles(1, ("7",)))},
+            names={FASTQ: FileNames(gaps=NamedFiles(1, ("7",))), POD5: FileNames(foreign=ONE)},
         ),
         Verdict.OVER,
-        "1 number without a FASTQ file: 7",
-        ("1 number without a FASTQ file: 7",),
+        "1 number without a FASTQ file: 7; 1 POD5 file of another acquisition: x.fastq",
+        (
+            "1 number without a FASTQ file: 7",
+            "1 POD5 file of another acquisition: x.fastq",
+        ),
     ),
     "a stranger, and an acquisition without a summary": (
         contents(unsummarised=("b" * 8, "c" * 8), strangers=frozenset({"b" * 8})),

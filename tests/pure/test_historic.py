@@ -56,10 +56,11 @@ def test_the_day_itself_is_taken_up(since: str, before: bool) -> None:
         ("2021030", ""),
         ("any", ""),
         ("x20210304", ""),
+        ("20210304_c6ded78b_0123abcd.pooled", ""),
     ],
 )
 def test_day_in_a_name(name: str, day: str) -> None:
-    """The day is at the beginning of a name and has exactly eight digits."""
+    """The day is the first eight digits of a name, and no flow cell id in its place."""
     assert day_of(name) == day
 
 

@@ -162,4 +162,20 @@ def test_advice_about_a_name() -> None:
     assert with_advice(QuarantinedName("x", "too deep", "wrong-level"), "/data") == (
         "x: too deep; move it, so that the cell is at /data/RUN/LIBRARY/CELL"
     )
-    assert with_advice(QuarantinedName("x", "no right", "unreadable"), "/data") == "x: no right"
+    for kind in ("unreadable", "pooled"):
+        assert with_advice(QuarantinedName("x", "a reason", kind), "/data") == "x: a reason"
+
+
+@pytest.mark.parametrize(
+    ("name", "run", "library"),
+    [
+        ("alpha", True, True),
+        ("pipeline", True, False),
+        ("rundata", True, False),
+        ("lost+found", False, True),
+        (".hidden", False, False),
+    ],
+)
+def test_runs_and_libraries(name: str, run: bool, library: bool) -> None:
+    """Directories of the program, of the file system, and hidden ones are neither."""
+    assert (may_be_run(name), may_be_library(name)) == (run, library)

@@ -285,6 +285,11 @@ STATUSES: dict[str, tuple[Snapshot, Status, str]] = {
         Status.ABORTED,
         "the run is to be disregarded",
     ),
+    "aborted, with a reason": (
+        run(flags=frozenset({"aborted"}), flag_texts={"aborted": "a test"}),
+        Status.ABORTED,
+        "a test",
+    ),
     "stripped": (
         run(flags=frozenset({"stripped"})),
         Status.STRIPPED,
