@@ -26,28 +26,32 @@ MUTMUT = Path(sys.executable).parent.resolve() / "mutmut"
 COPIED = ("bin", "contrib", "docs")  # files outside the package that tests read
 SOURCE = ("hesiod_watch", "tests", "pyproject.toml", *COPIED)
 
-PURE = "tests/pure"
 TESTS: dict[str, tuple[str, ...]] = {
-    "rules": (PURE,),
-    "runs/flags": (PURE, "tests/adapters/test_flags_*.py", "tests/adapters/test_stop_flags.py"),
+    "rules": ("tests/pure",),
+    "runs/flags": (
+        "tests/adapters/test_flags_*.py",
+        "tests/adapters/test_stop_flags.py",
+        "tests/adapters/test_odd_records.py",
+    ),
     "fastq": ("tests/pure/test_fastq_*.py", "tests/adapters/test_fastq_*.py"),
     "actions": (
         "tests/adapters/test_actions_*.py",
+        "tests/adapters/test_backups_*.py",
         "tests/adapters/test_copy_*.py",
+        "tests/adapters/test_summary_copies.py",
         "tests/adapters/ingest",
         "tests/adapters/retention",
     ),
     "remote": (
-        PURE,
+        "tests/pure/test_check_rsync.py",
+        "tests/pure/test_copy_command.py",
+        "tests/pure/test_inventory.py",
+        "tests/pure/test_lost_nodes.py",
         "tests/adapters/test_slurm_client.py",
         "tests/adapters/test_upstream_listing.py",
         "tests/adapters/test_hostile_inventory.py",
     ),
-    "notify": (
-        PURE,
-        "tests/adapters/test_rt_*.py",
-        "tests/adapters/test_apprise_channel.py",
-    ),
+    "notify": ("tests/adapters/test_rt_*.py", "tests/adapters/test_apprise_channel.py"),
 }
 """The tests that are run for the faults of a package, without the slow ones."""
 
