@@ -52,6 +52,7 @@ def check_world(world: World, before: Before, by_program: bool) -> None:
     done_tells_the_truth(world)
     outside_is_untouched(world)
     delivered_tells_the_truth(world)
+    old_runs_are_left_alone(world)
     if by_program:
         sources_are_untouched(world, before)
         marks_are_proven(world, before)
@@ -140,6 +141,17 @@ def delivered_tells_the_truth(world: World) -> None:
             )
 
 
+def old_runs_are_left_alone(world: World) -> None:
+    """Nothing is written into an old run, or for one, until a person has it taken up."""
+    for cell in world.old:
+        place = world.landing / cell.run
+        found = {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file()}
+        here = set() if cell.landing else {f"{cell.id}/{name}" for name in cell.truth}
+        assert found == here, f"written into an old run: {cell.run}: {found ^ here}"
+        assert not (place / "pipeline").exists(), f"taken up without a person: {cell.run}"
+        assert not (world.output / cell.run).exists(), f"results of an old run: {cell.run}"
+
+
 def sources_are_untouched(world: World, before: Before) -> None:
     """The program changes no source, and removes only files with two whole copies elsewhere."""
     after = _sources(world)
@@ -149,7 +161,7 @@ def sources_are_untouched(world: World, before: Before) -> None:
             assert len(copies) >= 2 or (name.startswith("sequencer/") and _has_rotted(world)), (
                 f"removed by the program, with copies on {copies or 'no disk'}: {name}"
             )
-        elif not name.startswith("landing/20261122_PROM"):  # a sync mends what is here
+        elif "_PROM_" not in name:  # a sync mends what is here
             assert after[name] == content, f"changed by the program: {name}"
 
 
@@ -186,6 +198,7 @@ CHECKS: tuple[Callable[..., None], ...] = (
     missing_places_stay_empty,
     messages_are_delivered_once,
     delivered_tells_the_truth,
+    old_runs_are_left_alone,
     sources_are_untouched,
     marks_are_proven,
     flags_are_only_added,

@@ -44,6 +44,8 @@ def end_well(world: World) -> None:
         state = calm(world)
         open_cells = _check_reported(world, state)
         if not open_cells:
+            if world.old:
+                old_runs_are_quiet(world)
             return
         for entry in open_cells.values():
             step = min(steps_for(entry), key=lambda step: taken[step])  # the first of them
@@ -90,6 +92,16 @@ def missing_places_are_reported(world: World) -> None:
         elif answer and any(cell.landing and cell.run in waiting for cell in world.cells):
             lost = " ".join(answer.problems)
             assert str(place) in lost, f"{place.name} is away, and the poll reports only: {lost}"
+
+
+def old_runs_are_quiet(world: World) -> None:
+    """Nothing is reported about an old run."""
+    of_runs, of_site = world.read("status --json", "status --attention --json")
+    statuses = {run["run"]: run["status"] for run in of_runs["runs"]}
+    for cell in world.old:
+        assert cell.landing or statuses[cell.run] == "historic", f"{cell.run}: {statuses[cell.run]}"
+        said = [each["sentence"] for each in of_site["attention"] if cell.run in str(each)]
+        assert not said, f"reported about an old run: {said}"
 
 
 def waiting_messages_are_reported(world: World) -> None:

@@ -14,6 +14,7 @@ from tests.world import (
     clocks,
     disks,
     messages,
+    old_runs,
     people,
     permissions,
     polls,
@@ -37,6 +38,7 @@ STEPS = (
     | messages.STEPS
     | permissions.STEPS
     | clocks.STEPS
+    | old_runs.STEPS
 )
 BY_PROGRAM = frozenset((*polls.STEPS, *retention.STEPS, "verify", "look_ahead", "look_behind"))
 """Steps in which nothing happens but what the program does."""
@@ -87,6 +89,9 @@ def perform(steps: Sequence[Step], figures: Figures | None = None) -> None:
                 take(world, step)
                 done += 1
             end_well(world)
+            if world.old:
+                take(world, ("take_up", 0))
+                end_well(world)
             if world.backup:
                 for step in YEARS_LATER:
                     take(world, step)

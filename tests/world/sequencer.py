@@ -34,6 +34,7 @@ class SequencedCell:
     library: str
     place: Path  # directory of the run where the sequencer writes
     landing: Path | None = None  # directory of the run in the landing area, if that is another one
+    day: str = "20261122"  # on which it began
     truth: dict[str, bytes] = field(default_factory=dict)
     pending: list[str] = field(default_factory=list)  # files that have not been written
     arrived: set[str] = field(default_factory=set)  # files that were here whole at some time
@@ -47,7 +48,7 @@ class SequencedCell:
 
     @property
     def name(self) -> str:
-        return f"20261122_22{10 + self.number}_1A_PAW0000{self.number}_0a1b2c3{self.number}"
+        return f"{self.day}_22{10 + self.number}_1A_PAW0000{self.number}_0a1b2c3{self.number}"
 
     @property
     def path(self) -> Path:

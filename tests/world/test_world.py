@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.world import messages, polls, product, sequencing
+from tests.world import messages, old_runs, polls, product, sequencing
 from tests.world.invariants import check_world, remember
 from tests.world.liveness import end_well
 from tests.world.product import Answer
@@ -76,6 +76,11 @@ def mark_without_copies(world: World) -> None:
     (world.sequencer / "cells_processed.txt").write_text(f"deletable\t\t\t{place}" + "\t" * 6)
 
 
+def write_into_old_run(world: World) -> None:
+    old_runs.old_run(world, 0)
+    (world.landing / world.old[0].run / "pipeline").mkdir()
+
+
 def deliver_twice(world: World) -> None:
     state = world.tracker.read()
     state["tickets"][0]["texts"] *= 2
@@ -122,6 +127,7 @@ def announce_unsynced(world: World) -> None:
         (write_elsewhere, "outside/results"),
         (remove_source, "removed by the program"),
         (mark_without_copies, "marked, with copies on"),
+        (write_into_old_run, "taken up without a person"),
         (deliver_twice, "delivered twice"),
         (lose_message, "not delivered"),
         (swap_messages, "order"),

@@ -57,6 +57,7 @@ class World:
         self.more = ""  # lines of the configuration
         self.configure()
         self.cells: list[SequencedCell] = []
+        self.old: list[SequencedCell] = []  # cells of old runs, which are left alone
         self.processes = Processes()
         self.rested = True  # no file has changed within the last minute
         self.decided: set[str] = set()  # names of cells about which a person has decided
