@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -31,12 +32,16 @@ from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import LOCAL, CellId, Snapshot
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Owner, Progress
+from hesiod_watch.core.records import record_in
+from hesiod_watch.core.results import DoneRecord
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.host.files import OpenDirectory, time_in
 from hesiod_watch.host.runlog import RunLog
+from hesiod_watch.rules.copies import CopyPlace
 from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.areas import OutputArea, landing_owners
+from hesiod_watch.runs.cell_results import find_results, places_on_backups
 from hesiod_watch.runs.landing import LandingArea
 from hesiod_watch.runs.observe import observe, observe_site
 
@@ -92,6 +97,27 @@ class Job:
         self.check_output_area()
         self.check_owner()
         return flags.own_output(self.pipeline, self.config.output)
+
+    @property
+    def cell_output(self) -> Path:
+        """Directory of the cell's output; after its library was renamed, see `find_results`.
+
+        Raises HesiodError.
+        """
+        cell, output, done = self.the_cell, self.output, None
+        with translated(f"cannot read {display(str(self.pipeline))}"), suppress(FileNotFoundError):
+            text = self.pipeline.read(flags.done(cell.stem)).text
+            done = DoneRecord.from_record(record_in(text))
+        return output / str(find_results(output, cell, done))
+
+    @property
+    def places_on_backups(self) -> tuple[CopyPlace, ...]:
+        """Places where backups may have the cell. Raises as `cell_output`."""
+        place = self.cell_output
+        kept = CellId(place.parent.name, place.name)
+        return places_on_backups(
+            self.run, self.config.output, place.parent.parent, self.the_cell, kept
+        )
 
     def check_output_area(self) -> None:
         """Check that the output area is the real one; otherwise nothing may be written.

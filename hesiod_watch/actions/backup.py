@@ -45,6 +45,7 @@ from hesiod_watch.core.times import rested
 from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.host.runlog import RunLog
+from hesiod_watch.remote.backup.compare import find_copy
 from hesiod_watch.remote.backup.init import refuse_same_disk
 from hesiod_watch.remote.backup.manifests import (
     manifest_md5,
@@ -59,12 +60,7 @@ from hesiod_watch.remote.backup.manifests import (
 )
 from hesiod_watch.remote.backup.store import opened
 from hesiod_watch.rules.backup_schedule import run_digest
-from hesiod_watch.rules.copies import (
-    digest,
-    raw_place,
-    raw_wanted,
-    results_place,
-)
+from hesiod_watch.rules.copies import digest, raw_wanted
 from hesiod_watch.rules.run_types import type_of
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.observe import COPIES_FILE, RAW_MANIFEST
@@ -142,7 +138,8 @@ class _CellBackup:
         self.attempt = attempt
         self.before = attempt.before
         self.kind = type_of(job.look(), job.config.policy())
-        self.cell_output = job.output / cell.library / cell.name
+        self.cell_output = job.cell_output
+        self.places = job.places_on_backups
         self.manifest = _manifest(job, cell, self.cell_output)
         self.reporter = ProgressReporter(self.cell_output, job.on_progress, COPIES_FILE)
 
@@ -264,7 +261,7 @@ class _CellBackup:
         raw: Entries,
         wanted: Entries,
     ) -> CopyRecord:
-        run, job = self.job.run_dir.name, self.job
+        job = self.job
         with opened(backup, stop=self._stopped) as store:
             refuse_same_disk(
                 store,
@@ -272,11 +269,12 @@ class _CellBackup:
                 *(place for place in (self.cell_output, job.cell_dir.path) if place.is_dir()),
             )
             store.nice = job.config.processing.nice
+            place = find_copy(store, self.places, results)
             parts = [
                 DirectoryMirror(
                     store,
                     OpenDirectory(self.cell_output, job.config.output),
-                    results_place(run, self.cell),
+                    place.results,
                     results,
                     self.log,
                 )
@@ -286,7 +284,7 @@ class _CellBackup:
                     DirectoryMirror(
                         store,
                         job.cell_dir,
-                        raw_place(run, self.cell),
+                        place.raw,
                         wanted,
                         self.log,
                     )
@@ -298,7 +296,7 @@ class _CellBackup:
             if superseded:
                 entries = number_of(superseded, "entry", "entries")
                 self.log.line(
-                    f"{self.cell}: {backup.name}: {entries} moved to {store.superseded(run)}"
+                    f"{self.cell}: {backup.name}: {entries} moved to {store.superseded(place.run)}"
                 )
             problems = []
             for part, say in self._parts_with_progress(f"reading at {backup.name}", parts):
@@ -319,6 +317,7 @@ class _CellBackup:
                 bytes=sum(part.size for part in parts),
                 verified_at=iso_now(),
                 raw=bool(wanted),
+                run=place.run,
             )
 
     def _parts_with_progress(

@@ -71,7 +71,7 @@ def perform(job: Job) -> Outcome:
 
 def _ingest(job: Job) -> None:
     cell = job.the_cell
-    cell_output = job.output / cell.library / cell.name
+    cell_output = job.cell_output
     follow_renamed_library(job, cell_output)
     with translated(cell_output, own_output=True):
         cell_output.mkdir(parents=True, exist_ok=True)

@@ -67,9 +67,8 @@ def _mark(
     `marked` in the result always agrees with the list on the upstream.
     """
     cell = job.the_cell
-    standing = there.mark_of(cell)
-    marked = standing is not None and standing.word == "deletable"
-    attempt.result = replace(attempt.result, marked=marked)
+    standing = there.standing_marks(cell)
+    attempt.result = replace(attempt.result, marked=bool(standing))
     if not upstream.mark_deletable:
         answer: DeletionProof | DeletionRefused = DeletionRefused(
             (f"the configuration of {upstream.name} says no mark_deletable",)
@@ -87,16 +86,18 @@ def _mark(
         if answer.checksums.wrong:
             finding = answer.checksums.finding(iso(clock()))
             attempt.result = replace(attempt.result, finding=finding)
-        if standing and marked:
+        if standing:
             why = str(answer)
-            there.write(
-                cell, DeletionMark("revoked", clock(), standing.place, job.run_dir.name, said=why)
-            )
+            for each in standing:
+                there.write(
+                    DeletionMark("revoked", clock(), each.place, job.run_dir.name, said=why)
+                )
             attempt.result = replace(attempt.result, marked=False)
             job.log().line(f"{cell}: its mark as safe to delete upstream is revoked: {why}")
         raise PermanentError(f"{job.run_dir.name} {cell} is not marked as safe to delete: {answer}")
     mark = _mark_for(answer, upstream, there, clock())
-    if not _stands(standing, mark):
+    same = next((each for each in standing if _stands(each, mark)), None)
+    if same is None:
         evidence = evidence_text({target.name: target.md5 for target in answer.files})
         md5 = hashlib.md5(evidence, usedforsecurity=False).hexdigest()
         there.keep_evidence(mark.evidence, evidence, md5)
@@ -105,11 +106,11 @@ def _mark(
                 f"{job.run_dir.name} {cell}: the proof has expired before its mark was written"
             )
         attempt.result = replace(attempt.result, marked=True)
-        there.write(cell, mark)
+        there.write(mark)
         files = number_of(mark.files, "file")
         job.log().line(f"{cell}: marked upstream as safe to delete: {files}; copies: {mark.said}")
-    elif standing:
-        mark = standing
+    else:
+        mark = same
     attempt.reason = (
         f"{number_of(mark.files, 'file')}, {number_of(mark.bytes, 'byte')}; copies: {mark.said}"
     )
@@ -145,16 +146,12 @@ def _mark_for(
     )
 
 
-def _stands(standing: DeletionMark | None, mark: DeletionMark) -> bool:
-    """Whether the existing mark says the same and remains valid for some time."""
-    if (
-        standing is None
-        or standing.word != "deletable"
-        or standing.until is None
-        or mark.until is None
-    ):
+def _stands(standing: DeletionMark, mark: DeletionMark) -> bool:
+    """Whether an existing mark says the same and remains valid for some time."""
+    if standing.until is None or mark.until is None:
         return False
-    same = (standing.digest, standing.files, standing.bytes) == (
+    same = (standing.place, standing.digest, standing.files, standing.bytes) == (
+        mark.place,
         mark.digest,
         mark.files,
         mark.bytes,

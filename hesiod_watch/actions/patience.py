@@ -94,7 +94,5 @@ class Patience:
             self._check_claim()
 
     def _say(self, progress: Progress) -> None:
-        cell = self._job.the_cell
         with suppress(HesiodError):  # the output area is missing; the log says so
-            cell_output = self._job.output / cell.library / cell.name
-            ProgressReporter(cell_output, self._job.on_progress).say(progress)
+            ProgressReporter(self._job.cell_output, self._job.on_progress).say(progress)

@@ -154,7 +154,7 @@ def _process(job: Job) -> CellResults:
     cell = job.the_cell
     if not job.cell_dir.is_in_place():
         raise missing_cell(job)
-    cell_output = job.output / cell.library / cell.name
+    cell_output = job.cell_output
     reporter = ProgressReporter(cell_output, job.on_progress)
     with (
         staging_directory(cell_output, job.owner, job.judge) as place,
@@ -298,7 +298,7 @@ def _wait_for_ingest(job: Job, only_writer: ExitStack) -> None:
     cell, work = job.the_cell, flags.ingest(job.the_cell.stem)
     if not job.cell_dir.is_in_place():
         raise missing_cell(job)
-    cell_output = job.output / cell.library / cell.name
+    cell_output = job.cell_output
     follow_renamed_library(job, cell_output)
     reporter = ProgressReporter(cell_output, job.on_progress)
     silence: _Silence | None = None

@@ -81,7 +81,7 @@ def perform(job: Job) -> Outcome:
 
 
 def _cell(output: Path, cell: Cell) -> dict[str, Any]:
-    directory = output / cell.id.library / cell.id.name
+    directory = output / cell.results_place
     qc = _read_qc(directory / QC)
     if qc and not _counts(cell, qc):
         qc = None
@@ -97,7 +97,7 @@ def _cell(output: Path, cell: Cell) -> dict[str, Any]:
         "damaged": stage_of(cell) is Stage.PROCESSED and bool(finding_of(cell).said),
         "verified_bad": stage_of(cell) is Stage.PROCESSED and bool(other_damage(cell)),
         "backed_up": bool(backup_words(cell)) and not copy_problem(cell),
-        "page": f"{quote(cell.id.library)}/{quote(cell.id.name)}/{REPORT}" if has_page else None,
+        "page": f"{quote(cell.results_place)}/{REPORT}" if has_page else None,
         "qc": qc,
     }
 

@@ -91,7 +91,7 @@ def _has_succeeded(job: Job, listing: flags.FlagListing) -> bool:
 
 def _run_command(job: Job, attempt: OpenAttempt[HookRecord]) -> None:
     cell, log = job.the_cell, job.log()
-    manifest = job.output / cell.library / cell.name / MANIFEST
+    manifest = job.cell_output / MANIFEST
     if not manifest.is_file():
         raise PermanentError(f"no command is run: {display(str(manifest))} is missing")
     former = attempt.former

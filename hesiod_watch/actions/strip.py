@@ -110,7 +110,7 @@ def _strip(
             return
         raise PermanentError(f"{job.run_dir.name} {cell} is not stripped: {answer}")
     delete_files(answer, job, deleted, still=lambda: _require_no_blocker(job), clock=clock)
-    cell_output = job.output / cell.library / cell.name
+    cell_output = job.cell_output
     with translated(f"{cell_output} cannot be written", own_output=True):
         record_removal(job.cell_dir, cell_output, [each.name for each in answer.kept])
     kept = kept_words(answer.kept)

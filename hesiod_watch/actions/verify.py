@@ -29,13 +29,13 @@ from hesiod_watch.core.file_entry import Entries, FileEntry
 from hesiod_watch.core.minknow_checksums import NO_CHECKSUMS, MinknowChecksums
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.naming import display
-from hesiod_watch.core.ownership import Progress
+from hesiod_watch.core.ownership import Flag, Progress
 from hesiod_watch.core.results import CopyRecord, DoneRecord, VerificationRecord
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.host.runlog import RunLog
-from hesiod_watch.remote.backup.compare import find_wrong, sentences
+from hesiod_watch.remote.backup.compare import find_copy, find_wrong, sentences
 from hesiod_watch.remote.backup.manifests import (
     MANIFEST,
     RawManifest,
@@ -54,13 +54,15 @@ from hesiod_watch.remote.backup.minknow_hashes import compare
 from hesiod_watch.remote.backup.store import BackupStore, opened
 from hesiod_watch.rules.checksum_findings import problem_of
 from hesiod_watch.rules.copies import (
+    RAW,
+    RESULTS,
+    CopyPlace,
     digest,
     known_copies,
-    raw_place,
     raw_wanted,
-    results_place,
 )
 from hesiod_watch.runs import flags
+from hesiod_watch.runs.cell_results import find_results, places_on_backups
 from hesiod_watch.runs.observe import COPIES_FILE, RAW_MANIFEST
 
 logger = logging.getLogger(__name__)
@@ -97,7 +99,7 @@ def perform(job: Job) -> Outcome:
     """
     cell = job.the_cell
     log = RunLog(job.output / "backup.log")
-    reporter = ProgressReporter(job.output / cell.library / cell.name, job.on_progress, COPIES_FILE)
+    reporter = ProgressReporter(job.cell_output, job.on_progress, COPIES_FILE)
     try:
         found = verify_and_record(
             job,
@@ -195,19 +197,22 @@ def verify_copies(
     Changes nothing, but with a `fence` it makes `raw.json` where there is none. Damaged and
     unreadable copies are in the result. Raises PermanentError for a cell without `.done`.
     """
-    _require_done(config, run, cell)
-    cell_output = output / cell.library / cell.name
-    verification = _Verification(config, run, cell_output, cell, say, stop, fence)
+    done = DoneRecord.of(_require_done(config, run, cell))
+    kept = find_results(output, cell, done)
+    places = places_on_backups(run, config.output, output, cell, kept)
+    verification = _Verification(config, run, output / str(kept), cell, places, say, stop, fence)
     return verification.make(backups=backups)
 
 
-def _require_done(config: Config, run: OpenDirectory, cell: CellId) -> None:
-    """Raise PermanentError for a cell without `.done`: its results do not count."""
-    if flags.read_flags(flags.Pipeline(run)).cell(cell.stem, config.judge).done is None:
+def _require_done(config: Config, run: OpenDirectory, cell: CellId) -> Flag:
+    """Return `.done`. Raises PermanentError without it: then no results count."""
+    done = flags.read_flags(flags.Pipeline(run)).cell(cell.stem, config.judge).done
+    if done is None:
         raise PermanentError(
             f"{display(run.path.name)} {display(str(cell))} is not processed; there is nothing to"
             " verify yet"
         )
+    return done
 
 
 @dataclass
@@ -216,11 +221,12 @@ class _Verification:
     run: OpenDirectory
     cell_output: Path
     cell: CellId
+    places: Sequence[CopyPlace]  # on backups
     say: Say
     stop: Callable[[], bool]
     fence: Callable[[], None] | None  # makes `raw.json` where there is none, unless overtaken
     found: VerificationResult = field(default_factory=VerificationResult)
-    # damaged files on this host, by their path on a backup
+    # damaged files on this host: RESULTS or RAW, and the name
     bad: set[str] = field(default_factory=set)
 
     def make(self, *, backups: bool) -> VerificationResult:
@@ -276,7 +282,7 @@ class _Verification:
         for problem in verify_cell(self.cell_output):
             self.found.problems.append(f"output: {display(problem)}")
             name = Path(problem.removeprefix(f"{self.cell_output}/").partition(":")[0]).name
-            self.bad.add(f"{results_place(self.run.path.name, self.cell)}/{name}")
+            self.bad.add(f"{RESULTS}/{name}")
 
     def _raw(self, recorded: RawManifest, *, removed: bool, first: bool) -> None:
         """Compare the raw data here with raw.json and MinKNOW's own checksums.
@@ -338,7 +344,7 @@ class _Verification:
             elif not file.same_content(before):
                 if name not in checksums.differing:
                     self.found.problems.append(f"{shown}: {_other(before, file)}")
-                self.bad.add(f"{raw_place(self.run.path.name, self.cell)}/{name}")
+                self.bad.add(f"{RAW}/{name}")
             elif file.md5 != (former := copied.get(name, file.md5)):
                 self.found.problems.append(
                     f"{shown}: its MD5 is {file.md5}, and was {former} when it was processed"
@@ -370,7 +376,6 @@ class _Verification:
     def _backup(
         self, backup: BackupPlaceSettings, copy: CopyRecord, results: Entries, raw: RawManifest
     ) -> None:
-        run = self.run.path.name
         if not copy.raw:  # its raw.json may be younger than the copy, and describes no data there
             results = {name: fact for name, fact in results.items() if name != RAW_MANIFEST}
         wanted = raw_wanted(
@@ -387,16 +392,13 @@ class _Verification:
                     return
                 problems: list[str] = []
                 done = 0
-                for directory, facts, here in (
-                    (results_place(run, self.cell), results, OpenDirectory(self.cell_output)),
-                    (
-                        raw_place(run, self.cell),
-                        wanted,
-                        self.run.open_cell(self.cell),
-                    ),
+                place = find_copy(store, self.places, results)
+                for directory, part, facts, here in (
+                    (place.results, RESULTS, results, OpenDirectory(self.cell_output)),
+                    (place.raw, RAW, wanted, self.run.open_cell(self.cell)),
                 ):
                     if facts:
-                        problems += self._part(store, directory, facts, here, done, total)
+                        problems += self._part(store, directory, part, facts, here, done, total)
                         done += sum(fact.size for fact in facts.values())
                 device = store.device
         except TemporaryError as error:
@@ -415,6 +417,7 @@ class _Verification:
                     device=device,
                     raw_digest=all_raw,
                     location=backup.location,
+                    run=place.run,
                 )
             )
 
@@ -422,6 +425,7 @@ class _Verification:
         self,
         store: BackupStore,
         directory: str,
+        part: str,
         facts: Entries,
         here: OpenDirectory,
         done: int,
@@ -437,8 +441,8 @@ class _Verification:
 
         wrong = find_wrong(store, directory, facts, here, reading)
         for name in facts:
-            if name not in wrong and f"{directory}/{name}" in self.bad:
-                self.bad.remove(f"{directory}/{name}")
+            if name not in wrong and f"{part}/{name}" in self.bad:
+                self.bad.remove(f"{part}/{name}")
                 self._compare(store, directory, name, here)
         return sentences(store, directory, facts, wrong)
 

@@ -180,7 +180,7 @@ def _forget_sources(config: Config, snapshot: Snapshot, cells: Sequence[Cell]) -
         )
     for cell in cells:
         if snapshot.output:
-            cell_output = snapshot.output / cell.id.library / cell.id.name
+            cell_output = snapshot.output / cell.results_place
             try:
                 publication.withdraw_others(cell_output, _this_user(), config.judge)
                 ingest_dir.forget(cell_output)

@@ -138,6 +138,14 @@ class Cell:
     strip: Attempt | None = None  # removing its raw data from the landing area
     hook: Attempt | None = None  # running the facility's command, `on_done`
     raw_missing: bool = False  # processed, and `raw.json` is still to be made
+    # Library that its results are under; "": the present one. It is another one if the library was
+    # renamed after the cell was processed.
+    results_library: str = ""
+
+    @property
+    def results_place(self) -> str:
+        """Path of its results, relative to the output directory of its run."""
+        return f"{self.results_library or self.id.library}/{self.id.name}"
 
 
 class Stage(StrEnum):

@@ -35,6 +35,7 @@ class CopyRecord:
     bytes: int
     verified_at: str  # ISO 8601, UTC
     raw: bool  # whether the raw data are part of the copy, by the policy of that backup
+    run: str = ""  # name of the run at the backup; "": an earlier version made the record
 
     def record(self) -> dict[str, object]:
         """The record as a JSON object."""
@@ -47,6 +48,7 @@ class CopyRecord:
             return None
         kinds = {"files": int, "bytes": int, "raw": bool}
         values: dict[str, Any] = {each.name: record.get(each.name) for each in fields(cls)}
+        values["run"] = values["run"] or ""
         if any(type(value) is not kinds.get(name, str) for name, value in values.items()):
             return None
         if any(whole_number(values[name]) is None for name in ("files", "bytes")):

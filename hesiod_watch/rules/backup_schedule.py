@@ -264,13 +264,13 @@ def copy_locations(snapshot: Snapshot, cell: Cell) -> tuple[CopyLocation, ...]:
 
     locations = []
     if snapshot.output:
-        locations.append(location("output", f"{snapshot.output}/{cell.id}", "results"))
+        locations.append(location("output", f"{snapshot.output}/{cell.results_place}", "results"))
     stripped = "stripped" in snapshot.flags or (cell.strip and cell.strip.outcome == "done")
     if cell.present and not stripped:
         locations.append(location("landing", f"{snapshot.path}/{cell.id}", "raw data"))
     for copy in known_copies(manifest_of(cell), cell.backup, last):
         holds = "results and raw data" if copy.raw else "results"
-        path = f"{copy.location}/{snapshot.run}"
+        path = f"{copy.location}/{copy.run or snapshot.run}"
         locations.append(location(copy.backup, path, holds, copy.verified_at))
     return tuple(locations)
 

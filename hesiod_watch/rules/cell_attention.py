@@ -324,7 +324,7 @@ def _of_processed(snapshot: Snapshot, cell: Cell, policy: Policy) -> Iterator[At
         yield _about(kind, snapshot, cell, time_of(finding.at), why=finding.said)
     if damage := other_damage(cell):
         more = f" and {len(damage) - 1} more" if len(damage) > 1 else ""
-        raw = f"{snapshot.output}/{cell.id}/raw.json"
+        raw = f"{snapshot.output}/{cell.results_place}/raw.json"
         yield _about(
             "copy-damaged",
             snapshot,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from hesiod_watch.core.file_entry import Entries
 from hesiod_watch.core.model import CellId
@@ -57,14 +58,25 @@ def damage_in(verification: Attempt | None) -> tuple[str, ...]:
     return VerificationRecord.of(verification).problems
 
 
-def results_place(run: str, cell: CellId) -> str:
-    """Directory of a cell's results on a backup, relative to its root."""
-    return f"{run}/{RESULTS}/{cell}"
+@dataclass(frozen=True, slots=True)
+class CopyPlace:
+    """Names of run and library under which a backup has a cell.
 
+    The directories are relative to the backup's root.
+    """
 
-def raw_place(run: str, cell: CellId) -> str:
-    """Directory of a cell's raw data on a backup, relative to its root."""
-    return f"{run}/{RAW}/{cell}"
+    run: str
+    cell: CellId
+
+    @property
+    def results(self) -> str:
+        """Directory of the cell's results."""
+        return f"{self.run}/{RESULTS}/{self.cell}"
+
+    @property
+    def raw(self) -> str:
+        """Directory of the cell's raw data."""
+        return f"{self.run}/{RAW}/{self.cell}"
 
 
 def raw_wanted(raw: Entries, sources: Iterable[str], *, wanted: bool, fastq: bool) -> Entries:

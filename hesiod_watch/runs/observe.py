@@ -39,6 +39,7 @@ from hesiod_watch.rules.run_layout import LINK
 from hesiod_watch.rules.stages import stage_of
 from hesiod_watch.runs import flags, minknow
 from hesiod_watch.runs.cell_directories import find_late_data
+from hesiod_watch.runs.cell_results import find_results
 from hesiod_watch.runs.identities import find_listed_copy
 from hesiod_watch.runs.report_digest import read_report_digest
 from hesiod_watch.runs.run_directories import find_cells, is_link
@@ -138,7 +139,8 @@ def observe(
         recorded = record_in(listing.text(flags.second_copy(stem)))
         cell_id = listed.get(stem) or CellId(_library_of(cell_flags, recorded), stem)
         on_upstream = stem in listed or (copied and not listed_run)
-        absent = _recorded(Cell(cell_id, present=False, upstream=on_upstream, flags=cell_flags))
+        absent = Cell(cell_id, present=False, upstream=on_upstream, flags=cell_flags)
+        absent = _recorded(absent, output)
         observed.append(_with_copies(absent, listing, judge, output) if cell_flags.done else absent)
     return replace(
         snapshot,
@@ -243,14 +245,14 @@ def _cell(
 ) -> Cell:
     cell_flags = listing.cell(cell.stem, look.judge)
     observed = _recorded(
-        Cell(cell, present=True, upstream=cell in look.upstream_cells, flags=cell_flags)
+        Cell(cell, present=True, upstream=cell in look.upstream_cells, flags=cell_flags), output
     )
     directory = run.open_cell(cell)
     if cell_flags.accepted and not cell_flags.aborted and observed.completeness is None:
         # A person accepted the cell as complete. People still get the result of the count.
         counted = completeness.judge(minknow.read_contents(directory))
         observed = replace(observed, completeness=completeness.accept(counted))
-    results = output / cell.library / cell.name if output else None
+    results = output / observed.results_place if output else None
     if cell_flags.done:
         if results and not cell_flags.aborted:
             observed = replace(observed, late_data=find_late_data(directory, results))
@@ -294,14 +296,14 @@ def _with_copies(cell: Cell, listing: flags.FlagListing, judge: Judge, output: P
     backup = listing.attempt(flags.backup(cell.id.stem), judge)
     verification = listing.attempt(flags.verify(cell.id.stem), judge)
     working = under_way(backup) or under_way(verification)
-    results = output / cell.id.library / cell.id.name if output and working else None
+    results = output / cell.results_place if output and working else None
     progress = _read_progress(results, COPIES_FILE)
     raw_missing = (
         output is not None
         and cell.present
         and _may_make_raw(verification)
         and DoneRecord.of(cell.flags.done).raw_due
-        and not os.path.lexists(output / cell.id.library / cell.id.name / RAW_MANIFEST)
+        and not os.path.lexists(output / cell.results_place / RAW_MANIFEST)
     )
     return replace(
         cell,
@@ -334,14 +336,17 @@ def _arriving(
     return replace(cell, arriving=arriving, results=numbers_in(state.get("results")))
 
 
-def _recorded(cell: Cell) -> Cell:
+def _recorded(cell: Cell, output: Path | None) -> Cell:
     """Cell with its worker's record in `.done` or `.failed`; a person's flag has none."""
     flag = cell.flags.done or cell.flags.failed
     if flag is None:
         return cell
-    results = numbers_in(flag.record.get("results")) if cell.flags.done else {}
     found = completeness.recorded(flag.record)
-    return replace(cell, results=results, completeness=found)
+    if not cell.flags.done:
+        return replace(cell, completeness=found)
+    library = find_results(output, cell.id, DoneRecord.of(flag)).library if output else ""
+    results = numbers_in(flag.record.get("results"))
+    return replace(cell, results=results, completeness=found, results_library=library)
 
 
 def _library_of(cell_flags: CellFlags, recorded: Mapping[str, object]) -> str:

@@ -1,8 +1,8 @@
 """Results whose run or cell is not in the landing area any more, for a person to look at.
 
-A run that is renamed keeps its results, because its link `pipeline/output` moves with it. Results
-without a run are those of a run that was deleted, or moved to another place. Results without a cell
-remain after a library was renamed. Nothing here is removed by the program.
+A run that is renamed keeps its results, because its link `pipeline/output` moves with it, and a
+processed cell keeps them when its library is renamed. Results without a run are those of a run that
+was deleted, or moved to another place. Nothing here is removed by the program.
 """
 
 from __future__ import annotations
@@ -12,10 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hesiod_watch.core import naming
+from hesiod_watch.core.model import CellId
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.records import record_in
+from hesiod_watch.core.results import DoneRecord
 from hesiod_watch.core.text import quoted
 from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.runs import flags
+from hesiod_watch.runs.cell_results import find_results
 from hesiod_watch.runs.flags.output_owner import BACK_LINK, OWNER_FILE
 from hesiod_watch.runs.landing import LandingArea
 
@@ -47,18 +51,26 @@ def _orphaned_cells(output: Path, pipeline: flags.Pipeline) -> Iterator[str]:
         if library != "pipeline"
         for cell in _directories(run_dir / library)
     }
-    done = flags.read_flags(pipeline).stems
+    listing = flags.read_flags(pipeline)
     for library in _directories(output):
         for cell in _directories(output / library):
-            if naming.parse_cell(cell) is None or here.get(cell) == library:
+            if naming.parse_cell(cell) is None:
                 continue
             place = display(str(output / library / cell))
-            if cell in here:
+            if listing.has(flags.done(cell)):
+                done = DoneRecord.from_record(record_in(listing.text(flags.done(cell))))
+                kept = find_results(output, CellId(here.get(cell, library), cell), done)
+                if kept.library != library:
+                    yield (
+                        f"{place}: the results of this cell are in {display(str(output))}/"
+                        f"{display(str(kept))}; remove these if they are not needed any more"
+                    )
+            elif cell in here and here[cell] != library:
                 now = f"{here[cell]}/{cell}"
                 step = f"if {display(str(output / now))} does not exist: "
                 step += f"mv {quoted(str(output / library / cell))} {quoted(str(output / now))}"
                 yield f"{place}: results of the cell that is now {display(now)}; {step}"
-            elif cell not in done:
+            elif cell not in here and cell not in listing.stems:
                 yield (
                     f"{place}: its cell is not in the run {display(run_dir.name)} any more; "
                     "remove these results if they are not needed any more"

@@ -109,7 +109,7 @@ def _bytes_added(snapshot: Snapshot, cell: Cell, since: float) -> Mapping[str, i
     added: dict[str, int] = {}
     done = cell.flags.done
     if done and done.mtime >= since and snapshot.output:
-        place = snapshot.output / cell.id.library / cell.id.name
+        place = snapshot.output / cell.results_place
         added["output"] = _size_of_files(place)
         added["landing"] = _raw_bytes(place)
     for copy in BackupRecord.of(cell.backup).copies:

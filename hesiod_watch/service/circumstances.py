@@ -153,7 +153,7 @@ def _denied(snapshot: Snapshot, config: Config) -> Iterator[DeniedPath]:
         proven = cell.completeness is not None and cell.completeness.proven
         due = cell in at(snapshot, Stage.READY) or is_orphan(cell)
         if snapshot.output and (due or (proven and stage_of(cell) is Stage.INCOMPLETE)):
-            place = snapshot.output / cell.id.library / cell.id.name
+            place = snapshot.output / cell.results_place
             for directory in (place, place / INGEST_DIRECTORY):
                 if denied := _denied_in(directory, "to write its results"):
                     yield replace(denied, cell=cell.id)

@@ -19,10 +19,10 @@ from hesiod_watch.remote.backup.compare import find_wrong, sentences
 from hesiod_watch.remote.backup.local_files import device_of
 from hesiod_watch.remote.backup.queries import FORMAT, MARKER
 from hesiod_watch.remote.backup.store import opened
-from hesiod_watch.rules.copies import results_place
+from hesiod_watch.rules.copies import CopyPlace
 
 RUN, CELL = "20261122_TEST_alpha", CellId("sample $x [a]*", "20261122_2210_1A_PAW00001_0a1b2c3d")
-PLACE = results_place(RUN, CELL)
+PLACE = CopyPlace(RUN, CELL).results
 ID = "0123456789abcdef0123456789abcdef"
 HOSTILE = ("#a", " b\n", "-c", "pod5/x y'$(id)", "pod5/\udcff.pod5", "pod5/;touch x")
 SIZE = 300_000

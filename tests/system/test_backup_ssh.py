@@ -29,7 +29,7 @@ from hesiod_watch.remote.backup.local_files import device_of
 from hesiod_watch.remote.backup.manifests import read_raw
 from hesiod_watch.remote.backup.queries import FORMAT, MARKER
 from hesiod_watch.remote.backup.store import opened
-from hesiod_watch.rules.copies import results_place
+from hesiod_watch.rules.copies import CopyPlace
 
 pytestmark = [
     pytest.mark.system,
@@ -38,7 +38,7 @@ pytestmark = [
 
 RUN, NAME = "20261122_TEST_alpha", "20261122_2210_1A_PAW00001_0a1b2c3d"
 CELL = CellId("sample $x [a]*", NAME)
-PLACE = results_place(RUN, CELL)
+PLACE = CopyPlace(RUN, CELL).results
 HOSTILE = (
     "#a",
     " b\n",
@@ -203,7 +203,7 @@ def far_disk(servers: Pair) -> Iterator[Path]:
 
 def test_poll_backs_up_over_ssh(servers: Pair, far_disk: Path, tmp_path: Path) -> None:
     """A poll processes a cell, copies it to another host and reads it back; `doctor` succeeds."""
-    site, place = Site(tmp_path), results_place(RUN, CellId("sample_A", NAME))
+    site, place = Site(tmp_path), CopyPlace(RUN, CellId("sample_A", NAME)).results
     backup = {
         "location": f"hosta:{far_disk}",
         "ssh_options": list(servers.options),

@@ -143,7 +143,7 @@ def doctor(site: Site) -> str:
 
 
 def test_doctor_lists_orphaned_results(site: Site) -> None:
-    """Results of a deleted run, and of a cell whose library was renamed later, are listed."""
+    """Results of a deleted run are listed, and those beside the results of a renamed library."""
     write_cell(site)
     write_cell(site, OTHER_RUN)
     site.run("poll")
@@ -152,5 +152,51 @@ def test_doctor_lists_orphaned_results(site: Site) -> None:
     (site.landing / RUN / LIBRARY).rename(site.landing / RUN / "sample_B")
     found = doctor(site)
     assert f"{site.output / OTHER_RUN}: its run is not in the landing area" in found
-    former, now = site.output / RUN / LIBRARY / CELL, site.output / RUN / "sample_B" / CELL
-    assert f"mv {former} {now}" in found
+    assert str(site.output / RUN) not in found
+    former, copy = site.output / RUN / LIBRARY / CELL, site.output / RUN / "copies" / CELL
+    shutil.copytree(former, copy)
+    assert f"{copy}: the results of this cell are in {former}" in doctor(site)
+
+
+def test_libraries_renamed_after_they_were_processed(site: Site) -> None:
+    """Two libraries that swap their names keep their results, which every command finds."""
+    other, aside = "sample_B", "20261122_2211_1B_PAW00002_1a2b3c4d"
+    cells = {LIBRARY: CELL, other: aside}
+    for library, name in cells.items():
+        SimulatedCell(site.landing, RUN, library, name, files_per_barcode=2).write()
+    site.run("poll")
+    results = {name: list_of(site.output / RUN / library / name) for library, name in cells.items()}
+    run = site.landing / RUN
+    (run / LIBRARY).rename(run / "aside")
+    (run / other).rename(run / LIBRARY)
+    (run / "aside").rename(run / other)
+    for _ in range(2):  # the second one reads what the first one made
+        site.run("poll")
+    assert site.stages() == {
+        f"{RUN}/{other}/{CELL}": "processed",
+        f"{RUN}/{LIBRARY}/{aside}": "processed",
+    }
+    for name in cells.values():
+        assert "every file agrees" in site.run("verify", RUN, name, "--backup").stdout
+    assert {
+        name: list_of(site.output / RUN / library / name) for library, name in cells.items()
+    } == results
+    assert not (site.output / RUN / other / CELL).exists()
+    page = (site.output / RUN / "report.html").read_text()
+    assert all(f"{library}/{name}/report.html" in page for library, name in cells.items())
+    former, now = site.output / RUN / LIBRARY / CELL, site.output / RUN / other / CELL
+    assert str(former) in site.run("explain", RUN, CELL).stdout
+    (run / "pipeline" / f"{CELL}.done").unlink()
+    site.run("poll")
+    assert (now / "manifest.json").exists()
+    assert not former.exists()
+    assert "every file agrees" in site.run("verify", RUN, CELL, "--backup").stdout
+
+
+def list_of(place: Path) -> dict[str, bytes]:
+    """Content of every visible result."""
+    return {
+        path.name: path.read_bytes()
+        for path in place.iterdir()
+        if path.is_file() and not path.name.startswith(".") and path.name != "raw.json"
+    }

@@ -68,7 +68,7 @@ def gather_evidence(
     the cell cannot be read.
     """
     cell = job.the_cell
-    cell_output = job.output / cell.library / cell.name
+    cell_output = job.cell_output
     directory = job.run.opened()
     raw = read_raw(cell_output)
     survey = CopySurvey(job, directory, cell_output, raw.files, stop)
@@ -108,7 +108,7 @@ def gather_evidence(
 
 def unmet_preconditions(job: Job) -> tuple[str, ...]:
     """Reasons in flags and manifests against deleting the job's cell; reads no data."""
-    cell_output = job.output / job.the_cell.library / job.the_cell.name
+    cell_output = job.cell_output
     now = datetime.now(UTC)
     evidence = DeletionEvidence(
         job.run_dir.name,
@@ -142,7 +142,7 @@ def _with_flags(job: Job, evidence: DeletionEvidence) -> DeletionEvidence:
     They are read last, because a flag set meanwhile must count.
     """
     stem = job.the_cell.stem
-    late = find_late_data(job.cell_dir, job.output / job.the_cell.library / job.the_cell.name)
+    late = find_late_data(job.cell_dir, job.cell_output)
     listing = flags.read_flags(job.pipeline)
     cell = listing.cell(stem, job.judge)
     done = DoneRecord.of(cell.done)
@@ -176,7 +176,7 @@ def find_unverified(job: Job) -> dict[str, int]:
     done = DoneRecord.of(listing.cell(cell.stem, job.judge).done)
     if listing.accepted(cell.stem) or (done.completeness and done.completeness.by_hand):
         return {}
-    names = read_raw(job.output / cell.library / cell.name).files
+    names = read_raw(job.cell_output).files
     try:
         summaries = minknow.read_summaries(job.cell_dir)
         here = [entry.name for entry in job.cell_dir.entries()]

@@ -25,6 +25,7 @@ from hesiod_watch.remote.backup.store import BackupStore
 from hesiod_watch.remote.rsync import compare_and_repair
 from hesiod_watch.rules.copies import FLAGS, RAW, RESULTS
 from hesiod_watch.runs import flags
+from hesiod_watch.runs.cell_results import run_names_on_backups
 from hesiod_watch.runs.run_directories import find_cells
 from hesiod_watch.runs.run_files import run_files
 
@@ -182,8 +183,10 @@ def mirror_run_files(
 
     Raises as `copy_missing`.
     """
-    name, number = run.path.name, 0
-    results = OpenDirectory(output, config.output)
+    names = run_names_on_backups(run, config.output, output)
+    there = (each for each in names if store.entries(f"{each}/{FLAGS}"))
+    name = next(there, names[0]) if len(names) > 1 else names[0]
+    results, number = OpenDirectory(output, config.output), 0
     for source, directory, logs in (
         *([(run, f"{name}/{RAW}", False)] if raw else []),
         (results, f"{name}/{RESULTS}", False),

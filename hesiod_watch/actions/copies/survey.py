@@ -31,11 +31,12 @@ from hesiod_watch.fastq import readback
 from hesiod_watch.fastq.content_equality import ContentReading, ReadInto, difference, read_source
 from hesiod_watch.fastq.formats import is_bam, is_compressed
 from hesiod_watch.host.files import OpenDirectory
+from hesiod_watch.remote.backup.compare import find_copy
 from hesiod_watch.remote.backup.local_files import device_of
 from hesiod_watch.remote.backup.manifests import MANIFEST, read_manifest, result_facts
 from hesiod_watch.remote.backup.minknow_hashes import OutputHashes, read_output_hashes
 from hesiod_watch.remote.backup.store import opened
-from hesiod_watch.rules.copies import raw_place, results_place
+from hesiod_watch.rules.copies import CopyPlace
 from hesiod_watch.rules.deletion_proof import CopyEvidence
 from hesiod_watch.runs import cell_files
 
@@ -83,6 +84,7 @@ class LocalCopy:
 class BackupCopy:
     """MD5 of raw files and of results by name, as read at a backup."""
 
+    place: CopyPlace
     device: str = ""
     raw: Mapping[str, str] = field(default_factory=dict)
     results: Mapping[str, str] = field(default_factory=dict)
@@ -198,21 +200,22 @@ class CopySurvey:
 
     def of_backup(self, backup: BackupPlaceSettings) -> BackupCopy:
         """Read the files that a backup has of the cell; a failure is in the result, not raised."""
-        run, cell = self.job.run_dir.name, self.job.the_cell
-        found = BackupCopy(read_at=datetime.now(UTC))
+        places = self.job.places_on_backups
+        found = BackupCopy(places[0], read_at=datetime.now(UTC))
         try:
             with opened(backup, stop=self.stop) as store:
                 found.device = store.device
-                outputs = [name for name in result_facts(self.cell_output) if holds_reads(name)]
+                facts = result_facts(self.cell_output)
+                found.place = find_copy(store, places, facts)
                 for place, names in (
-                    (results_place(run, cell), outputs),
-                    (raw_place(run, cell), list(self.raw)),
+                    (found.place.results, list(filter(holds_reads, facts))),
+                    (found.place.raw, list(self.raw)),
                 ):
                     before = store.entries(place)
                     checksums = store.checksums(place, file_sizes(before, names))
                     for name in changed_names(before, store.entries(place)):
                         found.problems[f"{place}/{name}"] = "changed while it was read"
-                    if place == raw_place(run, cell):
+                    if place == found.place.raw:
                         found.raw = checksums
                     else:
                         found.results = checksums
@@ -224,19 +227,18 @@ class CopySurvey:
         self, backup: BackupPlaceSettings, there: BackupCopy, outputs: Copies
     ) -> Copies:
         """Copies at a backup: its raw files, else the text in its copy of a proven output."""
-        run, cell = self.job.run_dir.name, self.job.the_cell
         place = f"backup {backup.name}"
         facts = result_facts(self.cell_output)
         copies: Copies = {}
         for name in self.raw.keys() | outputs.keys():
-            path = f"{raw_place(run, cell)}/{name}"
+            path = f"{there.place.raw}/{name}"
             md5 = there.raw.get(name, "")
             why = there.why or there.problems.get(path, "") or ("" if md5 else "has no such file")
             output = outputs.get(name)
             if (why or md5 != self._recorded(name)) and output and not output.why and not there.why:
                 # A proof about our output holds for every file with the same bytes.
                 last = Path(output.path).name
-                path = f"{results_place(run, cell)}/{last}"
+                path = f"{there.place.results}/{last}"
                 same = last in facts and there.results.get(last) == facts[last].md5
                 why = there.problems.get(path, "") or (
                     "" if same else f"has no sound copy of {last}"

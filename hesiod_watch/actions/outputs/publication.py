@@ -107,7 +107,7 @@ def remove_leftovers(job: Job) -> None:
     with suppress(HesiodError, OSError):
         if not job.pipeline.has(flags.done(cell.stem)):
             return
-        cell_output = job.output / cell.library / cell.name
+        cell_output = job.cell_output
         _withdraw(cell_output, job.owner, job.judge, cell_output.glob(f"{STAGING}*"))
         for directory in growing_outputs(cell_output):
             shutil.rmtree(directory, ignore_errors=True)

@@ -6,14 +6,15 @@ entries are reported too, because a person may take them for data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from hesiod_watch.core.errors import HesiodError
-from hesiod_watch.core.file_entry import Entries, FileEntry
+from hesiod_watch.core.file_entry import Entries, FileEntry, file_sizes
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.remote.backup.store import BackupStore
+from hesiod_watch.rules.copies import CopyPlace
 
 COMPARED = 20
 """Differing files of a copy that are read once more in full, to find where they differ."""
@@ -34,6 +35,21 @@ def sentences(
     ):
         return [f"{where}: nothing is there; {number_of(len(facts), 'file')} missing"]
     return [f"{where}/{display(name)}: {problems[name]}" for name in sorted(problems)]
+
+
+def find_copy(store: BackupStore, places: Sequence[CopyPlace], results: Entries) -> CopyPlace:
+    """The place of a cell's copy: of several, the one with most results, else the first.
+
+    Raises TemporaryError, PermanentError.
+    """
+    if len(places) == 1:
+        return places[0]
+
+    def number(place: CopyPlace) -> int:
+        sizes = file_sizes(store.entries(place.results))
+        return sum(sizes.get(name) == fact.size for name, fact in results.items())
+
+    return max(places, key=number)
 
 
 def find_wrong(

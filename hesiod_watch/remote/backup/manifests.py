@@ -324,7 +324,8 @@ def read_raw_data(
     damaged = damaged_ends(run, cell, files)
     for name, problem in damaged.items():
         on_problem(f"{display(name)}: {problem}")
-    return RawManifest(str(cell), found, checksums.record() or former.hashes, damaged)
+    name = former.cell or str(cell)  # its library may have been renamed since
+    return RawManifest(name, found, checksums.record() or former.hashes, damaged)
 
 
 def damaged_ends(run: OpenDirectory, cell: CellId, files: Entries) -> dict[str, str]:

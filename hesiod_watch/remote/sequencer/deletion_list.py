@@ -61,12 +61,25 @@ class DeletionList(RemoteDirectory):
         """Path of a cell relative to the upstream's directory; marks contain this path."""
         return f"{self.run_name}/{cell}"
 
-    def mark_of(self, cell: CellId) -> DeletionMark | None:
-        """Last mark of a cell in the list; None without one."""
+    def standing_marks(self, cell: CellId) -> list[DeletionMark]:
+        """Marks in the list that say that a cell may be deleted.
+
+        A library may have been renamed since a mark was made, so the cell is found by its name.
+        """
+        names = self.place(cell).split("/")
+        return [
+            mark
+            for place, mark in self._read_list().items()
+            if mark.word == "deletable"
+            and [*place.split("/")[:-2], place.split("/")[-1]] == [*names[:-2], names[-1]]
+        ]
+
+    def _read_list(self) -> dict[str, DeletionMark]:
+        """Last mark of each cell in the list, by its place."""
         answer, _, errors = self.query(READ)
         if errors.strip():
             raise PermanentError(f"{self}: {LIST} cannot be read: {last_line(errors)}")
-        return read_marks(b"\0".join(answer)).get(self.place(cell))
+        return read_marks(b"\0".join(answer))
 
     def keep_evidence(self, name: str, content: bytes, md5: str) -> None:
         """Store the checksums that a mark will name, complete and on disk.
@@ -77,10 +90,10 @@ class DeletionList(RemoteDirectory):
         if not answer or answer[0][:32].decode("ascii", "replace") != md5:
             raise TemporaryError(f"{self}: {EVIDENCE}/{name} was not kept: {last_line(errors)}")
 
-    def write(self, cell: CellId, mark: DeletionMark) -> None:
+    def write(self, mark: DeletionMark) -> None:
         """Append a mark to the list and read it back."""
         errors = self.query(APPEND, given=f"{mark.line()}\n".encode("ascii")).errors
-        found = self.mark_of(cell)
+        found = self._read_list().get(mark.place)
         if found is None or found.line() != mark.line():
             raise TemporaryError(f"{self}: {LIST} was not written: {last_line(errors)}")
 
