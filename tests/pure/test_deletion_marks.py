@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -61,10 +62,15 @@ def test_the_two_lines() -> None:
     assert read_marks(f"{REVOKED_LINE}\n".encode()) == {MARK.place: REVOKED}
 
 
-def test_times_are_utc() -> None:
-    """A time of another zone is written in UTC, and read as the same moment."""
+def test_times_are_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A time of another zone is written in UTC, wherever the host is."""
     mark = replace(MARK, made=MADE.astimezone(timezone(timedelta(hours=2))))
-    assert mark.line() == LINE
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        line = mark.line()
+    time.tzset()
+    assert line == LINE
 
 
 def test_a_reason_is_never_empty() -> None:
@@ -134,7 +140,7 @@ def test_bytes_that_are_no_text_are_ignored() -> None:
 
 def test_md5sum_checks_the_evidence(tmp_path: Path) -> None:
     """`md5sum -c` accepts the evidence, whatever the names are, and refuses a changed file."""
-    names = ["b", "a", "back\\slash", "line\nbreak", "return\rhere", "\udcff"]
+    names = ["b", "a", "back\\slash", "line\nbreak", "both\\n\n", "return\rhere", "\udcff"]
     for name in names:
         (tmp_path / name).write_bytes(name.encode("utf-8", "surrogateescape"))
     sums = {
@@ -144,6 +150,7 @@ def test_md5sum_checks_the_evidence(tmp_path: Path) -> None:
     text = evidence_text(sums)
     assert text.splitlines(keepends=True)[0] == f"{sums['a']}  ./a\n".encode()
     assert text.count(b"\n") == len(names)
+    assert b"\r" not in text
     command = ["md5sum", "--strict", "-c", "-"]
     assert subprocess.run(command, cwd=tmp_path, input=text, check=False).returncode == 0
     (tmp_path / "b").write_bytes(b"changed")

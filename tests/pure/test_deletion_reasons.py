@@ -13,6 +13,7 @@ from deletion_evidence import (
     READS,
     SIGNAL,
     SIZES,
+    SUMMARY,
     Spoil,
     a_copy,
     changed,
@@ -127,6 +128,25 @@ REASONS: Mapping[str, tuple[Spoil, tuple[str, ...]]] = {
         changed(unverified={"bam": 2}),
         (deletion_proof.why_unverified({"bam": 2}),),
     ),
+    "done by hand": (
+        changed(done_manifest=""),
+        (
+            "its flag `done` names no manifest; it was made by hand, or by an earlier program",
+            "its backup is of other results than its flag `done` names",
+        ),
+    ),
+    "other results": (
+        changed(manifest="x" * 32),
+        ("manifest.json is not the one that its flag `done` names",),
+    ),
+    "no backup": (
+        changed(backup_manifest=""),
+        ("there is no backup of it that was read back",),
+    ),
+    "a backup of other results": (
+        changed(backup_manifest="x" * 32),
+        ("its backup is of other results than its flag `done` names",),
+    ),
     "an earlier processing": (
         changed(epoch=2, current_epoch=3),
         ("its flag `done` is of attempt 2, and there is an attempt 3",),
@@ -189,6 +209,20 @@ def test_a_copy_in_landing_counts_only_for_the_upstream(
         )
 
 
+@pytest.mark.parametrize("dropped", ["upstream", "landing"])
+@pytest.mark.parametrize("place", ["upstream", "trash"])
+def test_a_copy_upstream_never_counts(dropped: deletion_proof.Dropped, place: str) -> None:
+    """A person may empty the trash or delete on the sequencer at any time."""
+    found = evidence(dropped)
+    copies = (a_copy(place, SIGNAL), a_copy("backup one", SIGNAL))
+    found = replace(found, copies={**found.copies, SIGNAL: copies})
+    why = f"only one other verified copy, on backup one; {place} may be deleted itself"
+    if dropped == "upstream":
+        assert refused(found) == f"{SIGNAL}: {why}"
+    else:
+        assert [each.why for each in proven(found).kept if each.name == SIGNAL] == [why]
+
+
 KEPT_IN_LANDING = {
     "of a million bytes": ("report.html", 1_000_000, "small"),
     "larger": ("report.html", 1_000_001, ""),
@@ -245,6 +279,14 @@ def test_no_proof_without_a_file() -> None:
     """If no file has enough copies, the first one of them is the reason."""
     found = evidence("landing", copies={})
     assert refused(found) == (f"no file may be deleted: {READS}: no other verified copy")
+
+
+@pytest.mark.parametrize("name", ["x.csv", SUMMARY], ids=["small", "always kept"])
+def test_only_files_that_stay(name: str) -> None:
+    """A cell that was stripped before has nothing to delete, and no other reason."""
+    entry = FileEntry(name, size=1, inode=1, md5=md5(name))
+    found = evidence("landing", found={name: entry}, recorded={name: entry})
+    assert refused(found) == deletion_proof.NOTHING
 
 
 def test_an_unknown_inode_is_no_common_file() -> None:
