@@ -69,17 +69,18 @@ def prepare(package: str) -> Path:
         link = place / name
         if not link.is_symlink():
             link.symlink_to(Path(name).resolve())
-    values = {
+    tests = [str(path) for pattern in TESTS[package] for path in sorted(Path().glob(pattern))]
+    lists = {
         "source_paths": ("hesiod_watch",),
         "only_mutate": (f"hesiod_watch/{package}/*",),
         "also_copy": COPIED,
-        "pytest_add_cli_args": ("-p", "no:cacheprovider", "-m", "not slow and not system"),
-        "pytest_add_cli_args_test_selection": [
-            str(path) for pattern in TESTS[package] for path in sorted(Path().glob(pattern))
-        ],
-        "use_git_change_detection": ("false",),
+        "pytest_add_cli_args": ("-p", "no:cacheprovider", "-m", "not slow"),
+        "pytest_add_cli_args_test_selection": tests,
     }
-    lines = [f"{key}=\n    " + "\n    ".join(each) for key, each in values.items()]
+    lines = [f"{key} =\n    " + "\n    ".join(values) for key, values in lists.items()]
+    lines.append("use_git_change_detection = false")
+    # Pure tests may share a process that has run tests; others leave threads and locks there.
+    lines.append(f"process_isolation = {'fork' if package == 'rules' else 'forkserver'}")
     (place / "setup.cfg").write_text("\n".join(["[mutmut]", *lines, ""]))
     return place
 
