@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -64,6 +65,15 @@ def answer(
 
 def visible(pipeline: Path) -> list[str]:
     return sorted(os.listdir(pipeline))
+
+
+def test_flag_is_read_back_without_a_pause(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flag that is shown at once costs no sleep, which gives the processor to other processes."""
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    flags.create(pipeline_at(pipeline), NAME, OWNER)
+    assert visible(pipeline) == [NAME]
+    assert slept == []
 
 
 def test_a_flag_is_whole(pipeline: Path) -> None:
