@@ -1,8 +1,9 @@
 """new-run: adopt a run that appeared in the landing area or on an upstream.
 
-Creates the output directory, the links in both directions and `pipeline/`. `pipeline/` appears last
-and whole, by one rename. So a run is either not adopted or fully adopted, whenever a process is
-killed.
+Creates the output directory, the run's directory if it comes from an upstream, the links in both
+directions and `pipeline/`. `pipeline/` appears last and whole, by one rename. So a run is either
+not adopted or fully adopted, whenever a process is killed. The link back to the run comes after the
+run's directory: with such a link, an empty landing area counts as one that is not mounted.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ def perform(job: Job) -> Outcome:
         output.mkdir(parents=False, exist_ok=True)
         sync_directory(output.parent)  # else a power loss could keep flags and lose the results
         _refuse_foreign(output, job)
+        if job.upstream != LOCAL:
+            _make_run(job)
         _link_back(output / flags.BACK_LINK, job.run_dir)
     except OSError as error:
         # A missing output root is a file system that is not mounted: creating it would hide that.
         message = f"{job.run_dir.name}: cannot make its output directory {output}: {error.strerror}"
         raise TemporaryError(message) from error
-    if job.upstream != LOCAL:
-        _make_run(job)
     if not flags.adopt(job.run, job.upstream, output, job.config.type_of(job.run_dir.name).name):
         return "nothing"
     log = RunLog(job.output / "pipeline.log")
