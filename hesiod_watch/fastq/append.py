@@ -4,7 +4,7 @@ The journal can then record them. `OutputAppender` is the same for every format;
 the one for BAM. Each output of FASTQ is written in one of two ways:
 
 - Where all sources are gzipped, their gzip members are kept byte for byte. They are inflated once,
-  for the statistics and to check their integrity.
+  for the statistics and to check their integrity; the SHA-256 of source and disk must then agree.
 - Any other output is BGZF throughout, because a plain gzip member after BGZF breaks `bgzip -@2`.
 
 Two exceptions apply to an output of gzipped sources. A source whose text must be repaired (no
@@ -59,7 +59,7 @@ class AppendedSource:
 
     statistics: ReadStatistics
     text: TextChecksum  # of all that the source inflates to
-    written: TextChecksum  # of all that its piece must inflate to
+    written: TextChecksum | None  # of all that its piece must inflate to; None: its own bytes
     ctime_ns: int
     inode: int
     sha256: str
@@ -88,7 +88,7 @@ class OutputAppender(ABC):
         # For the current source: its start in the output, the digest before it, the bytes written.
         self._start, self._before = part.at, part.md5
         self._size, self._crc = part.at, 0
-        self._texts: list[TextChecksum] = []
+        self._texts: list[TextChecksum | None] = []
 
     @property
     def md5(self) -> bytes | None:
@@ -145,7 +145,7 @@ class OutputAppender(ABC):
         self._file.sync()
 
     def confirm(self) -> None:
-        """Read back what was appended, and compare it with the text of the sources.
+        """Read back what was appended, and compare it with the text or bytes of the sources.
 
         Raises `PermanentError` if it differs; then none of it counts.
         """
@@ -233,7 +233,9 @@ class FastqAppender(OutputAppender):
         repaired = f"{source.name}: {reader.repaired}; repaired in the output"
         return AppendedSource(
             measure.result(),
-            *(text, text, file.ctime_ns, file.inode, file.sha256),
+            text,
+            None if encoding is _Encoding.VERBATIM else text,
+            *(file.ctime_ns, file.inode, file.sha256),
             note=repaired if reader.repaired else "",
         )
 

@@ -2,7 +2,8 @@
 
 Three functions check consecutive pieces of one output:
 
-- `confirm`: the new bytes are on the disk and inflate to exactly the text read from the sources.
+- `confirm`: the new bytes are on the disk and inflate to exactly the text read from the sources; or
+  they are exactly the bytes of a gzipped source, which was inflated whole when they were written.
 - `sound`: the bytes still have their CRC-32.
 - `measure`: the same as `sound`; also computes statistics and MD5 again.
 
@@ -11,9 +12,11 @@ Three functions check consecutive pieces of one output:
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from isal import isal_zlib
 
@@ -55,31 +58,26 @@ class ReadbackResult:
 
 
 def confirm(
-    path: Path, pieces: Sequence[Piece], texts: Sequence[TextChecksum], *, blocks: bool
+    path: Path, pieces: Sequence[Piece], texts: Sequence[TextChecksum | None], *, blocks: bool
 ) -> None:
     """Read back pieces that were just made durable; `blocks`: they must be BGZF.
 
-    Raises `PermanentError` if the disk does not contain what was written, or if it does not inflate
-    to the source's text.
+    `texts`: what each piece must inflate to; None if it must have every byte of its source. Raises
+    `PermanentError` if the disk does not contain what was written, or if it does not inflate to the
+    source's text.
     """
     with OutputReader(path) as reader:
         for piece, text in zip(pieces, texts, strict=True):
             reader.seek(piece.offset, piece.length, forget=True)
-            counter = _ChecksumCounter()
-            inflating = (
-                BgzfBlocks(reader.readinto, path, counter.add, piece.offset)
-                if blocks
-                else GzipReader(reader.readinto, path, counter.add)
-            )
-            found = TextChecksum(0, 0)
-            try:
-                for part in inflating if piece.length else ():
-                    found = found.followed_by(part)
-            except BadSource as error:  # about the output, which is not a source
-                raise PermanentError(
-                    f"{path}: what was just written for {piece.source}: {error.reason}"
-                ) from error
-            if counter.size != piece.length or counter.crc32 != piece.crc32:
+            digest = hashlib.sha256() if text is None else None
+            counter = _ChecksumCounter(digest)
+            found = None
+            if text is None:
+                counter.add_all(reader)
+            else:
+                found = _inflated(reader, piece, counter, blocks=blocks)
+            same = (counter.size, counter.crc32) == (piece.length, piece.crc32)
+            if not same or (digest and digest.hexdigest() != piece.sha256):
                 raise PermanentError(
                     f"{path}: reading back what was just written for {piece.source}"
                     " gives other bytes: do not trust the disk or the memory of this host"
@@ -88,6 +86,26 @@ def confirm(
                 raise PermanentError(
                     f"{path}: what was written for {piece.source} does not inflate to its text"
                 )
+
+
+def _inflated(
+    reader: OutputReader, piece: Piece, counter: _ChecksumCounter, *, blocks: bool
+) -> TextChecksum:
+    """The text that a piece inflates to; `counter` counts its bytes."""
+    inflating = (
+        BgzfBlocks(reader.readinto, reader.path, counter.add, piece.offset)
+        if blocks
+        else GzipReader(reader.readinto, reader.path, counter.add)
+    )
+    found = TextChecksum(0, 0)
+    try:
+        for part in inflating if piece.length else ():
+            found = found.followed_by(part)
+    except BadSource as error:  # about the output, which is not a source
+        raise PermanentError(
+            f"{reader.path}: what was just written for {piece.source}: {error.reason}"
+        ) from error
+    return found
 
 
 def reread(source: FileEntry, cell: OpenDirectory, piece: Piece) -> SourceIdentity | None:
@@ -117,14 +135,12 @@ def sound(path: Path, pieces: Sequence[Piece]) -> int:
     """
     if _are_empty(pieces):
         return len(pieces)
-    buffer = bytearray(_BUFFER_BYTES)
     with OutputReader(path) as reader:
         for number, piece in enumerate(pieces):
             counter = _ChecksumCounter()
             try:
                 reader.seek(piece.offset, piece.length, forget=True)
-                while count := reader.readinto(memoryview(buffer)):
-                    counter.add(memoryview(buffer)[:count])
+                counter.add_all(reader)
             except TemporaryError:
                 raise
             except PermanentError:  # the disk can no longer read the piece
@@ -142,11 +158,9 @@ def _are_empty(pieces: Sequence[Piece]) -> bool:
 def crc32_of(path: Path, offset: int, length: int) -> int:
     """The CRC-32 of a range, from the disk. Raises TemporaryError, PermanentError."""
     counter = _ChecksumCounter()
-    buffer = memoryview(bytearray(_BUFFER_BYTES))
     with OutputReader(path) as reader:
         reader.seek(offset, length, forget=True)
-        while count := reader.readinto(buffer):
-            counter.add(buffer[:count])
+        counter.add_all(reader)
     return counter.crc32
 
 
@@ -217,10 +231,14 @@ def _measure(
     )
 
 
+class _Digest(Protocol):
+    def update(self, data: memoryview, /) -> object: ...
+
+
 class _ChecksumCounter:
     """Size and CRC-32 of some bytes, which also update a digest if there is one."""
 
-    def __init__(self, digest: Md5 | None = None) -> None:
+    def __init__(self, digest: _Digest | None = None) -> None:
         self.size = self.crc32 = 0
         self._digest = digest
 
@@ -229,3 +247,9 @@ class _ChecksumCounter:
         self.crc32 = isal_zlib.crc32(data, self.crc32)
         if self._digest is not None:
             self._digest.update(data)
+
+    def add_all(self, reader: OutputReader) -> None:
+        """Count all bytes of the range that `reader` reads."""
+        buffer = memoryview(bytearray(_BUFFER_BYTES))
+        while count := reader.readinto(buffer):
+            self.add(buffer[:count])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 import os
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from hesiod_watch.core.errors import BadSource, PermanentError, TemporaryError
 from hesiod_watch.fastq import bgzf, checkpoint, readback
 from hesiod_watch.fastq.model import Output
 from hesiod_watch.fastq.qc import qc_groups
+from hesiod_watch.fastq.sources import look
 from hesiod_watch.fastq.tasks import TaskLimits
 
 
@@ -272,6 +275,47 @@ def test_a_disk_that_returns_other_data(
         one.finish(outputs)
         assert one.notes == ()
     assert written(tmp_path / "out", outputs) == expected(tmp_path / "expected", outputs)
+
+
+# These bits, added to any bytes, leave their CRC-32 as it is: they are its polynomial.
+UNSEEN = bytes(
+    sum(
+        (0x104C11DB7 >> (32 - bit) & 1) << bit % 8 for bit in range(8 * byte, min(8 * byte + 8, 33))
+    )
+    for byte in range(5)
+)
+# The start of a gzip file with an extra field of five bytes, and the same with other bits in it.
+FRONT = bytes.fromhex("1f8b0804 00000000 00ff 0500") + b"extra"
+SPOILT = FRONT[:-5] + bytes(a ^ b for a, b in zip(FRONT[-5:], UNSEEN, strict=True))
+
+
+def test_kept_members_have_every_byte_of_their_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kept source counts only with all of its bytes, even where size, CRC and text agree."""
+
+    class FaultyDisk(Disk):
+        def write(self, descriptor: int, data: bytes | memoryview) -> int:
+            return super().write(descriptor, bytes(data).replace(FRONT, SPOILT))
+
+    plain = gzip.compress(reads(3))
+    source = put(tmp_path / "sources", "a.fastq.gz", b"")
+    source.path.write_bytes(FRONT + plain[10:])
+    spoilt = SPOILT + plain[10:]
+    assert zlib.crc32(spoilt) == zlib.crc32(source.path.read_bytes())
+    assert gzip.decompress(spoilt) == gzip.decompress(source.path.read_bytes()) == reads(3)
+    outputs = [Output("o.gz", None, "pass", (look(source.path, source.name),))]
+
+    install(monkeypatch, FaultyDisk(tmp_path / "out"))
+    with (
+        opened(tmp_path / "out") as one,
+        pytest.raises(PermanentError, match=r"written for a\.fastq\.gz gives other bytes"),
+    ):
+        one.take(outputs)
+    install(monkeypatch, os)
+    with opened(tmp_path / "out") as one:
+        one.finish(outputs)
+    assert (tmp_path / "out" / "o.gz").read_bytes() == source.path.read_bytes()
 
 
 def test_a_damaged_end_of_file_block(
