@@ -1,9 +1,15 @@
-"""Replay a schedule (`replay FILE`), explore many (`nightly COUNT`), or find faults (`mutants`)."""
+"""Replay a schedule (`replay FILE`), explore many (`nightly COUNT`), or find faults (`mutants`).
+
+`repeat COUNT` lives each schedule twice, and prints where the second life differs.
+"""
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import multiprocessing
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from tests.world.faults import MUTANTS
 from tests.world.mutants import first_violated, search
-from tests.world.schedule import Figures, Violation, parse, perform, schedule, shortest
+from tests.world.schedule import Figures, Step, Violation, parse, perform, schedule, shortest
 
 
 def main() -> int:
@@ -28,6 +34,11 @@ def main() -> int:
     mutants.add_argument("--count", type=int, default=0, help="schedules of numbers for each")
     mutants.add_argument("--random", action="store_true", help="without the schedules of its own")
     commands.add_parser("try").add_argument("schedules", nargs="+")
+    repeat = commands.add_parser("repeat")
+    repeat.add_argument("count", type=int)
+    repeat.add_argument("--first", type=int, default=0, help="number of the first schedule")
+    trace = commands.add_parser("trace")
+    trace.add_argument("number", type=int)
     options = parser.parse_args()
     if options.command == "try":
         print(found := first_violated(options.schedules))
@@ -41,6 +52,12 @@ def main() -> int:
             print(violation)
             return 1
         return 0
+    if options.command == "trace":
+        print("\n".join(trace_of(schedule(options.number))))
+        return 0
+    if options.command == "repeat":
+        numbers = range(options.first, options.first + options.count)
+        return repeat_all(numbers)
     return explore(range(options.first, options.first + options.count), options.jobs)
 
 
@@ -59,6 +76,42 @@ def find_mutants(names: list[str], count: int, *, random: bool) -> int:
         else:
             print(f"{mutant.name}: not found", flush=True)
     return 1 if missed else 0
+
+
+def trace_of(steps: list[Step]) -> list[str]:
+    """What is on the disk after each step of a schedule, and what is violated at its end."""
+    trace: list[str] = []
+    try:
+        perform(steps, trace=trace)
+    except Violation as violation:
+        trace.append(str(violation))
+    return trace
+
+
+def difference(number: int) -> list[str]:
+    """How the lives of a schedule in two processes differ; empty if they are the same."""
+    first, second = (
+        subprocess.run(
+            (sys.executable, "-m", "tests.world", "trace", str(number)),
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout.splitlines()
+        for seed in ("1", "2")
+    )
+    names = f"{number}, first life", f"{number}, second life"
+    return list(difflib.unified_diff(first, second, *names, n=1, lineterm=""))
+
+
+def repeat_all(numbers: range) -> int:
+    """Print how the two lives of each schedule differ; returns 1 if any do."""
+    code = 0
+    for number in numbers:
+        if found := difference(number):
+            code = 1
+            print("\n".join(found), flush=True)
+    return code
 
 
 def explore(numbers: range, jobs: int) -> int:

@@ -7,21 +7,21 @@ makes on the disk, and the world continues without it.
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import io
 import logging
 import os
 import pickle
 import signal
-import sys
 import threading
-import time
 import traceback
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ from hesiod_watch.config import Config
 from hesiod_watch.core.action_kinds import ACTIONS
 from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.host import process
+from hesiod_watch.host.command import _end_with_us
+from hesiod_watch.report.page import compile_templates
 from hesiod_watch.service.engine import LOOKS_IN_POLL, Engine
 from hesiod_watch.service.poll import work_through
 from tests.world.durability import DiskRecord
@@ -43,8 +45,6 @@ MUTATING = (
 CREATING = os.O_CREAT | os.O_TRUNC
 CPU_TIME = 60.0
 """Seconds of CPU time after which a process is ended: it works without end."""
-LONGEST_WAIT = 2 * 3600.0
-"""Seconds that a process of the program may wait in all."""
 
 
 @dataclass(frozen=True)
@@ -105,15 +105,16 @@ class Host:
 class Processes:
     """Processes of the program; those that were stopped can be continued."""
 
-    stopped: list[tuple[int, int]] = field(
-        default_factory=list
-    )  # pid, and where it writes its answer
+    # pid, and where it writes its answer
+    stopped: list[tuple[int, int]] = field(default_factory=list)
+    begun: int = 0
     disk: DiskRecord = field(default_factory=DiskRecord)
 
     def run(
         self, work: Callable[[], Answer], interruption: Interruption | None = None
     ) -> Answer | None:
         """Run work in a process of its own; None if it was killed or stopped."""
+        self.begun += 1
         said = os.memfd_create("answer")
         with warnings.catch_warnings():
             # Python 3.12 warns where threads exist; the child uses nothing that they hold.
@@ -253,43 +254,18 @@ def command(*arguments: str) -> Answer:
     return Answer(code, out.getvalue(), err.getvalue())
 
 
+@cache
 def load() -> None:
-    """Load all code before the first fork."""
+    """Load all code before the first fork, and what each process would find out anew."""
+    import sh  # noqa: F401  which runs commands
+
     import hesiod_watch.cli.decide
     import hesiod_watch.cli.show
-    import hesiod_watch.report  # noqa: F401
+    import hesiod_watch.service.executors.inline
+    import hesiod_watch.service.executors.local  # noqa: F401
 
     for kind in ACTIONS.values():
         __import__(f"{actions.__name__}.{kind.module}")
-
-
-class Clock:
-    """Waiting in this process: a wait is over at once, and all files become that much older.
-
-    The program calls a file finished that has not changed for a minute, by the clock of the file
-    system. The world cannot change that clock, so it changes the minute.
-    """
-
-    def __init__(self, minute: float) -> None:
-        self.minute = minute
-        self.waited = 0.0
-        self._modules = [
-            module
-            for module in list(sys.modules.values())
-            if module.__name__.startswith("hesiod_watch.")
-            and isinstance(getattr(module, "QUIET", None), float)
-        ]
-        self._set()
-        real = time.monotonic
-        time.__dict__["sleep"] = self.sleep
-        time.__dict__["monotonic"] = lambda: real() + self.waited
-
-    def sleep(self, seconds: float) -> None:
-        self.waited += seconds
-        if self.waited > LONGEST_WAIT:
-            raise AssertionError(f"waited for {LONGEST_WAIT:.0f} s in vain")
-        self._set()
-
-    def _set(self) -> None:
-        for module in self._modules:
-            module.__dict__["QUIET"] = max(0.0, self.minute - self.waited)
+    compile_templates()
+    _end_with_us()
+    gc.freeze()  # a process that is forked next copies less memory

@@ -24,6 +24,7 @@ from tests.world import (
 )
 from tests.world.invariants import check_world, remember
 from tests.world.liveness import end_well
+from tests.world.trace import picture
 from tests.world.world import World
 
 Step = tuple[str, int]
@@ -75,10 +76,12 @@ class Violation(AssertionError):
     check = ""  # name of the function that has found it
 
 
-def perform(steps: Sequence[Step], figures: Figures | None = None) -> None:
+def perform(
+    steps: Sequence[Step], figures: Figures | None = None, trace: list[str] | None = None
+) -> None:
     """Live through a schedule in a new world, and check it after every step.
 
-    Raises Violation.
+    What is on the disk after each step is added to `trace`. Raises Violation.
     """
     product.load()
     with tempfile.TemporaryDirectory(prefix="world-", dir=_memory()) as directory:
@@ -88,6 +91,8 @@ def perform(steps: Sequence[Step], figures: Figures | None = None) -> None:
             for step in steps:
                 take(world, step)
                 done += 1
+                if trace is not None:
+                    trace += (f"step {done}: {step[0]} {step[1]}", *picture(world))
             end_well(world)
             if world.old:
                 take(world, ("take_up", 0))
@@ -103,6 +108,8 @@ def perform(steps: Sequence[Step], figures: Figures | None = None) -> None:
             violation.check = _check_of(error)
             raise violation from error
         finally:
+            if trace is not None:
+                trace += ("the end", *picture(world))
             world.close()
             if figures is not None:
                 figures.schedules += 1

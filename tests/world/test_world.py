@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.world import messages, old_runs, polls, product, sequencing
+from tests.world.__main__ import difference
 from tests.world.invariants import check_world, remember
 from tests.world.liveness import end_well
 from tests.world.product import Answer
@@ -30,6 +31,14 @@ def test_a_script_is_its_schedule() -> None:
     steps = [(name, number) for number, name in enumerate(STEPS)]
     assert parse(script(steps)) == steps
     assert all(line.split("# ")[1].endswith(".") for line in script(steps).splitlines())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("number", [3, 16, 36])
+def test_a_number_gives_the_same_world(number: int) -> None:
+    """Two processes live a schedule with interruptions and an upstream in the same way."""
+    assert difference(number) == []
 
 
 def finished(root: Path) -> World:

@@ -24,7 +24,8 @@ from typing import Any
 from hesiod_watch.config import parse
 from hesiod_watch.core.times import time_of
 from tests.world import product
-from tests.world.product import Answer, Clock, Host, Interruption, Processes
+from tests.world.product import Answer, Host, Interruption, Processes
+from tests.world.repeatable import make_repeatable
 from tests.world.rights import give_up_rights
 from tests.world.sequencer import SequencedCell
 from tests.world.tracker import Tracker
@@ -94,8 +95,7 @@ class World:
 
         def in_child() -> Answer:
             os.environ["PATH"] = f"{self.bin}:{os.environ['PATH']}"
-            os.environ["TMPDIR"] = str(self.root / "tmp")
-            Clock(minute)
+            make_repeatable(self.root / "tmp", f"process {self.processes.begun}", minute)
             self.tracker.pose()
             if host != HERE:
                 self.hosts[host].pose()
