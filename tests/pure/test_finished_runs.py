@@ -194,3 +194,25 @@ def test_cells_that_the_page_does_not_show() -> None:
     assert digest_of_report(run(READY)) == digest_of_report(run(replace(WORKING, id=READY.id)))
     gone = cell("x", aborted=flag(""), present=False)
     assert digest_of_report(run(DONE, gone)) != digest_of_report(run(DONE))
+
+
+def test_the_digest_of_a_page_stays() -> None:
+    """A digest that changes with a version would have every page written again after an upgrade."""
+    rotten = attempt("failed", problems=["output: rot\udcff", "one: rot"])
+    finding = {"at": "2026-11-22T10:00:00Z", "said": "1", "set": "a"}
+    snapshot = run(
+        NEW,
+        cell("b", results={"reads": 3}),
+        DONE,
+        cell("f\udcff", failed=flag("x", 7.5)),
+        cell(
+            "g",
+            done=flag("", 2.0),
+            completeness=BY_HAND,
+            verification=rotten,
+            backup=attempt("failed", reason="no space", minknow_checksums=finding),
+            late_data=LATE,
+        ),
+        cell("h", done=flag(""), unverified={"bam": 1}),
+    )
+    assert digest_of_report(snapshot) == "515deee30b1d3081"

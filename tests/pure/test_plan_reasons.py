@@ -296,7 +296,7 @@ def test_each_cell_is_judged_by_itself(case: str) -> None:
         found = replace(snapshot, cells=cells)
         return {(action.name, action.cell) for action in actions(found, policy)}
 
-    assert planned(first, *OTHERS) == planned(first) | planned(*OTHERS)
+    assert planned(first, *OTHERS) == set().union(*map(planned, (first, *OTHERS)))
 
 
 PAGES: dict[str, tuple[Snapshot, str]] = {

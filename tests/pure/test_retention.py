@@ -234,10 +234,9 @@ def test_each_cell_is_judged_by_itself(case: str) -> None:
         processed_cell(name=CELL.replace("A5", "B1")),
         processed_cell(name=CELL.replace("A5", "C2"), deletable=MARKED),
     ]
-    alone = planned(replace(first, cells=tuple(others)))
-    assert sorted(planned(replace(first, cells=(*first.cells, *others)))) == sorted(
-        planned(first) + alone
-    )
+    cells = (*first.cells, *others)
+    alone = [name for each in cells for name in planned(replace(first, cells=(each,)))]
+    assert sorted(planned(replace(first, cells=cells))) == sorted(alone)
 
 
 DUE: dict[str, tuple[Snapshot, list[timedelta]]] = {
@@ -350,6 +349,11 @@ def test_the_reason_of_the_plan(case: str) -> None:
         action for rule in (want_deletable, want_strip) for action in rule(snapshot, POLICY, NOW)
     ]
     assert (action.run, action.cell, action.reason) == (snapshot.run, one.id, reason)
+
+
+def test_a_cell_that_is_not_done_is_never_stripped() -> None:
+    """Without `done` no time says when the raw data were processed."""
+    assert retention.strip_due(processed_cell(done=None), 86400.0, NOW) is None
 
 
 def test_a_stop_flag_of_the_run_is_the_reason() -> None:
