@@ -104,6 +104,11 @@ def module_of(fault: str) -> str:
 
 def run(place: Path, names: list[str], jobs: int, ending: str) -> None:
     """Run the tests for all faults that no test has noticed yet."""
+    # mutmut would continue with the tests that reached a function before.
+    reached = place / "mutants" / "mutmut-stats.json"
+    newest = max(path.stat().st_mtime for path in Path("tests").rglob("*.py"))
+    if reached.exists() and reached.stat().st_mtime < newest:
+        reached.unlink()
     chosen = [name for name, code in results(place, names, ending) if code not in NOTICED]
     if not any(place.glob("mutants/**/*.meta")):
         chosen = [f"hesiod_watch.{name}.*{ending}" for name in names]
