@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 from snapshots import attempt, cell, claim, flag, run
 
+from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.cell_contents import Completeness, Verdict
 from hesiod_watch.core.model import Policy
 from hesiod_watch.core.ownership import Attempt, Flag, Liveness, Owner
 from hesiod_watch.core.queued_messages import Outbox
+from hesiod_watch.rules.attention_events import begun, for_site
+from hesiod_watch.rules.attention_events import ended as ended_keys
 from hesiod_watch.rules.events import happened
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -202,3 +205,46 @@ def test_keys(case: str) -> None:
         assert each.run == snapshot.run
         assert each.key.partition(".")[0] == each.name
         assert each.cell is None or snapshot.cell(each.cell)
+
+
+FOUND = [
+    KINDS["owner-unknown"].about("run", "lib/a"),
+    KINDS["failed"].about("run", "lib/a"),
+    KINDS["undelivered"].about("run"),
+    KINDS["upstream-lost-run"].about("run", upstream="prom"),
+    KINDS["dry-run"].about(),
+]
+
+
+def test_what_a_site_reports() -> None:
+    """A run with an outbox reports what its snapshot shows; the site reports the rest."""
+    kinds = [each.kind for each in for_site(run(), FOUND, reports=False)]
+    assert kinds == ["owner-unknown", "upstream-lost-run"]
+    kinds = [each.kind for each in for_site(run(), FOUND, reports=True)]
+    assert kinds == ["upstream-lost-run"]
+
+
+def test_numbers_of_occurrences() -> None:
+    """The number of an occurrence is one more than that of the last end, on a site or in a run."""
+    first = [key for key, _ in begun(FOUND, ())]
+    assert first == [
+        "attention.owner-unknown.ca978112ca1b.1",
+        "attention.upstream-lost-run.3feb00294c5c.1",
+    ]
+    over = ["attention-ended.owner-unknown.ca978112ca1b.9", "attention-ended.quiet.ca978112ca1b.11"]
+    assert [key for key, _ in begun(FOUND[:1], over)] == ["attention.owner-unknown.ca978112ca1b.10"]
+    of_site = [key for key, _ in begun(FOUND[:1], (), of_site=True)]
+    assert of_site == ["attention.owner-unknown.45a767811a72.1"]
+
+
+def test_ends_of_occurrences() -> None:
+    """An entry that is over has an end once, unless its cell is not known."""
+    reported = [key for key, _ in begun(FOUND, ())]
+    owner, lost = reported
+    ends = [(key.replace("attention.", "attention-ended."), key) for key in reported]
+    assert list(ended_keys(FOUND, reported)) == []
+    assert list(ended_keys([], reported)) == ends
+    assert list(ended_keys(FOUND[:1], reported)) == ends[1:]
+    assert list(ended_keys([], reported, {"a"})) == ends[1:]
+    assert list(ended_keys([], [owner, lost, ends[0][0]])) == ends[1:]
+    assert list(ended_keys([], ["attention.quiet.0123.1", "attention.quiet.0123456789ab.0"])) == []
