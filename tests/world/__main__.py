@@ -68,7 +68,11 @@ def find_mutants(names: list[str], count: int, *, random: bool) -> int:
     for mutant in MUTANTS:
         if names and mutant.name not in names:
             continue
-        found = search(mutant, numbers if random else [*mutant.schedules, *numbers])
+        try:
+            found = search(mutant, numbers if random else [*mutant.schedules, *numbers])
+        except ValueError as error:
+            print(error, flush=True)
+            found = None
         missed += not found
         if found:
             said = f"{found.check}, {found.count} schedules, the last {found.schedule}"

@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import json
 import re
+import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -53,7 +54,10 @@ def check_world(world: World, before: Before, by_program: bool) -> None:
     outside_is_untouched(world)
     delivered_tells_the_truth(world)
     old_runs_are_left_alone(world)
+    backups_tell_the_truth(world)
+    messages_are_queued_once(world)
     if by_program:
+        finished_cells_are_complete(world, before)
         sources_are_untouched(world, before)
         marks_are_proven(world, before)
         flags_are_only_added(world, before)
@@ -98,6 +102,38 @@ def done_tells_the_truth(world: World) -> None:
         for entry in json.loads(manifest)["files"]:
             content = _content(place / entry["name"])
             assert _md5(content) == entry["md5"], f"{cell.id}: {entry['name']} differs"
+
+
+def finished_cells_are_complete(world: World, before: Before) -> None:
+    """A cell that no person accepted is finished with as many reads as its sequencer wrote."""
+    for cell in world.cells:
+        new = world.flag(cell, "done").exists() and cell.id not in before.published
+        if new and cell.name not in world.decided and cell.acquisitions == 1:
+            found = sum(len(_reads(path)) for path in _outputs(world, cell))
+            written = sum(len(reads_of(cell.truth[name])) for name in cell.data)
+            assert found >= written, f"{cell.id}: finished with {found} of {written} reads"
+
+
+def backups_tell_the_truth(world: World) -> None:
+    """`backup.done` names a manifest that is on the backup, with every result that it names."""
+    if not world.backup or not world.backup_is_whole:
+        return
+    for flag in world.landing.glob("*/pipeline/*.backup.done"):
+        cell, recorded = flag.name.partition(".")[0], json.loads(flag.read_text()).get("manifest")
+        places = [path.parent for path in world.backup.rglob("manifest.json")]
+        copies = [place for place in places if place.name == cell]
+        found = [each for each in copies if _md5(_content(each / "manifest.json")) == recorded]
+        assert found, f"{cell}: backed up, and its manifest is not on the backup"
+        for entry in json.loads(_content(found[0] / "manifest.json"))["files"]:
+            assert _md5(_content(found[0] / entry["name"])) == entry["md5"], f"{entry['name']}"
+
+
+def messages_are_queued_once(world: World) -> None:
+    """No message has two numbers."""
+    for place in world.landing.glob("*/pipeline/messages"):
+        numbered = Counter(str(link.readlink()) for link in place.iterdir() if link.is_symlink())
+        twice = [name for name, count in numbered.items() if count > 1]
+        assert not twice, f"queued twice: {twice}"
 
 
 def outside_is_untouched(world: World) -> None:
@@ -194,6 +230,9 @@ def nothing_is_published_twice(world: World, before: Before) -> None:
 CHECKS: tuple[Callable[..., None], ...] = (
     reads_are_kept,
     done_tells_the_truth,
+    finished_cells_are_complete,
+    backups_tell_the_truth,
+    messages_are_queued_once,
     outside_is_untouched,
     missing_places_stay_empty,
     messages_are_delivered_once,
@@ -223,7 +262,10 @@ def _outputs(world: World, cell: SequencedCell) -> list[Path]:
 
 
 def _reads(path: Path) -> list[bytes]:
-    return reads_of(gzip.decompress(_content(path)))
+    try:
+        return reads_of(gzip.decompress(_content(path)))
+    except (OSError, EOFError, zlib.error):
+        return []  # the file is damaged
 
 
 def _content(path: Path) -> bytes:

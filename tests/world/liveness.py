@@ -46,6 +46,7 @@ def end_well(world: World) -> None:
         if not open_cells:
             if world.old:
                 old_runs_are_quiet(world)
+            finished_cells_are_announced(world, state)
             return
         for entry in open_cells.values():
             step = min(steps_for(entry), key=lambda step: taken[step])  # the first of them
@@ -69,6 +70,17 @@ def _check_reported(world: World, state: dict[str, dict[str, Any]]) -> dict[str,
             f"{name}: not settled, and nothing is reported:\n{_shown(entry)}"
         )
     return open_cells
+
+
+def finished_cells_are_announced(world: World, state: Mapping[str, Mapping[str, Any]]) -> None:
+    """Each cell that is processed has its message, unless a person has decided about it."""
+    for entry in state.values():
+        cell: SequencedCell = entry["cell"]
+        pipeline = world.pipeline(cell)
+        stopped = any((pipeline / flag).exists() for flag in ("failed", "aborted"))
+        if entry["stage"] == "processed" and not stopped and cell.name not in world.decided:
+            found = list((pipeline / "messages").glob(f"cell-done.{cell.name}.*"))
+            assert found, f"{cell.id}: processed, and no message says so"
 
 
 def missing_places_are_reported(world: World) -> None:
