@@ -116,6 +116,11 @@ def remove_flag(world: World) -> None:
     world.flag(world.cells[0], "synced").unlink()
 
 
+def number_again(world: World) -> None:
+    messages = world.pipeline(world.cells[0]) / "messages"
+    (messages / "0099").symlink_to((messages / "0001").readlink())
+
+
 def announce_unsynced(world: World) -> None:
     pipeline = world.pipeline(world.cells[0])
 
@@ -142,6 +147,7 @@ def announce_unsynced(world: World) -> None:
         (swap_messages, "order"),
         (change_flag, "changed by the program"),
         (remove_flag, "removed by the program"),
+        (number_again, "queued twice"),
         (announce_unsynced, "new was not fsynced before"),
     ],
 )
