@@ -199,6 +199,19 @@ _RUNS = (
         Stops.ARRIVAL,
     ),
     AttentionKind(
+        "run-files-behind",
+        PERSON,
+        "a run's own files (page, logs, flags) are not on all its backups; copying is tried again",
+        "the run's own files are not backed up: {why}",
+        (
+            Step(
+                "after fixing the cause, copy them now",
+                "hesiod-watch perform backup {run}",
+            ),
+        ),
+        Stops.NOTHING,
+    ),
+    AttentionKind(
         "action-refused",
         PERSON,
         "an action was tried and has failed outside its flags; it is tried again",

@@ -237,6 +237,10 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[da
         due = backup_due(cell, now)
         if backup_reason(cell, policy) and due and due > now:
             yield due
+    if snapshot.backup and snapshot.backup.outcome == "failed":
+        due = _next(snapshot.backup, now)
+        if due and due > now:
+            yield due
 
 
 @dataclass(frozen=True, slots=True)

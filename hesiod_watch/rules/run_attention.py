@@ -16,6 +16,7 @@ from hesiod_watch.core.results import AttemptEnd
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import time_at, time_of
 from hesiod_watch.rules import delivery
+from hesiod_watch.rules.backup_schedule import ended_at, keeps_failing
 from hesiod_watch.rules.liveness import is_silent, unclear, under_way
 from hesiod_watch.rules.run_types import type_problem
 from hesiod_watch.rules.stages import FINISHED, settled, stage_of
@@ -40,6 +41,7 @@ def attention_of_run(
     yield from _refused(snapshot, around)
     yield from _source_and_results(snapshot, around)
     yield from _sync(snapshot, now)
+    yield from _backup(snapshot, policy)
     if snapshot.adopted and not settled(snapshot) and (why := type_problem(snapshot, policy)):
         yield KINDS["type-unknown"].about(
             snapshot.run, why=why, type_file=_pipeline(snapshot, "type.yaml")
@@ -181,6 +183,12 @@ def _sync(snapshot: Snapshot, now: datetime) -> Iterator[Attention]:
             upstream=snapshot.upstream,
             why=last.why,
         )
+
+
+def _backup(snapshot: Snapshot, policy: Policy) -> Iterator[Attention]:
+    """Yield that the run's own files are not on a backup, although its cells may be."""
+    if policy.backups and (last := snapshot.backup) and keeps_failing(last):
+        yield KINDS["run-files-behind"].about(snapshot.run, since=ended_at(last), why=last.why)
 
 
 def _undelivered(snapshot: Snapshot, now: datetime) -> Iterator[Attention]:

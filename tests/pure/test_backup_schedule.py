@@ -151,6 +151,34 @@ def test_run_files_settle() -> None:
     assert backups(run_of(first, backup=begun(Liveness.ALIVE))) == []
 
 
+@pytest.mark.parametrize(
+    ("backup", "policy", "reported"),
+    [
+        pytest.param(ended("failed", epoch=3, needs_person=False), POLICY, True, id="three times"),
+        pytest.param(ended("failed", needs_person=True), POLICY, True, id="needs a person"),
+        pytest.param(ended("failed", epoch=2, needs_person=False), POLICY, False, id="twice"),
+        pytest.param(ended("done", epoch=3), POLICY, False, id="done"),
+        pytest.param(ended("failed", epoch=3), Policy(), False, id="no backup any more"),
+    ],
+)
+def test_run_files_that_are_never_copied(backup: Attempt, policy: Policy, reported: bool) -> None:
+    """It is reported if the run's own files are not copied, although its cells are."""
+    snapshot = run_of(processed(backup=backed_up()), backup=backup)
+    found = [each for each in attention(snapshot, NOTHING_KNOWN, policy, NOW) if not each.cell]
+    assert [each.kind for each in found] == ["run-files-behind"] * reported
+    assert all(
+        "hesiod-watch perform backup run" in str(step) for each in found for step in each.steps
+    )
+
+
+def test_run_files_are_copied_again_when_their_time_comes() -> None:
+    """The next look at a finished run is not later than the next attempt to copy its files."""
+    failed = ended("failed", timedelta(seconds=30), covers="old")
+    snapshot = run_of(processed(backup=backed_up()), backup=failed)
+    expected = NOW + timedelta(seconds=30)
+    assert list(backup_schedule.look_again(snapshot, POLICY, NOW)) == [expected]
+
+
 DAMAGED = ["second: x: missing"]
 
 

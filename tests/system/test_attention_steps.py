@@ -223,6 +223,7 @@ NOT_FOLLOWED = {
     "copy-damaged": "needs a backup whose copies are damaged",
     "hook-failed": "helps only after the command is mended; test_on_done.py follows its steps",
     "backup-behind": "needs a backup that cannot be written",
+    "run-files-behind": "needs a backup that cannot be written",
 }
 """Kind → why its commands are not followed here."""
 
