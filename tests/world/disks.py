@@ -47,7 +47,8 @@ def connect(world: World, number: int) -> None:
 def begin_there(world: World, number: int) -> None:
     """A cell begins on the sequencer that is mounted."""
     connect(world, number)
-    if len(world.cells) < MOST_CELLS and world.sequencer.exists():
+    here = world.sequencer.exists() and world.sequencer not in world.away
+    if len(world.cells) < MOST_CELLS and here:
         experiment, library = EXPERIMENTS[number % 2], f"lib{number // 2 % 2}"
         place, run = world.sequencer / experiment, f"20261122_PROM_{experiment}"
         cell = SequencedCell(len(world.cells), run, library, place, world.landing / run)

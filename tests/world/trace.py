@@ -14,7 +14,7 @@ from tests.world.world import World
 
 VARYING = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?"), "TIME"),
-    (re.compile(r"\b2\d{7}T?\d{6}(\.\d+)?Z?"), "TIME"),  # in names of files
+    (re.compile(r"\b2\d{7}T?\d{6}(\.\d+)?Z?(\.\d+)?"), "TIME"),  # in names of files
     (re.compile(r"\b[12]\d{9}\.\d+|\b[12]\d{18}\b"), "TIME"),
     (re.compile(r'"(pid|pid_start|inode)": \d+'), r'"\1": N'),
     (re.compile(r"\b[0-9a-f]{12,}\b"), "DIGEST"),  # of times; or a random name
