@@ -301,12 +301,15 @@ def _copies(world: World, name: str, content: bytes) -> set[str]:
         if area == "sequencer" and cell.place.name == experiment and path.is_relative_to(cell.id):
             run = cell.run
     reads = set(reads_of(content)) if name.endswith(".fastq") else set()
-    places = {"here": [(world.landing / run / "pipeline" / "output").resolve()]}
+    output = (world.landing / run / "pipeline" / "output").resolve()
+    places = {"here": [output]}
     whole = area == "sequencer" and _is_whole(world.landing / run / path, content)
     disks = {"here"} if whole else set()
     if world.backup:
-        places["backup"] = [world.backup / run / "results"]
-        if _is_whole(world.backup / run / "raw" / path, content):
+        # A run that was renamed keeps the name of its results.
+        copies = [world.backup / name for name in (run, output.name)]
+        places["backup"] = [copy / "results" for copy in copies]
+        if any(_is_whole(copy / "raw" / path, content) for copy in copies):
             disks.add("backup")
     for disk, results in places.items():
         for place in results if reads else ():

@@ -43,7 +43,7 @@ MUTATING = (
 )
 """Functions of `os` that count as a change of the disk."""
 CREATING = os.O_CREAT | os.O_TRUNC
-CPU_TIME = 60.0
+CPU_TIME = 20.0
 """Seconds of CPU time after which a process is ended: it works without end."""
 
 
