@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from hesiod_watch.config import Config
+from hesiod_watch.core.action_kinds import ACTIONS, ActionMode
 from hesiod_watch.core.circumstances import Heartbeat, RefusedAction, UpstreamAnswer
 from hesiod_watch.core.ownership import Liveness
 from hesiod_watch.core.watch_state import SERVICE, WatchState
@@ -61,7 +62,16 @@ def from_watchers(
             new = known is None or known[0] < state.last_look
             if new and (answer.name, answer.location) in configured:
                 answers[answer.name] = state.last_look, answer
-        # A poll that has ended tries nothing again, and the next one begins anew.
+        # A poll that has ended tries nothing again, and the next one begins anew. But a failure
+        # that left no flag is recorded only here: who only looks has it of the last poll.
         if living is Liveness.ALIVE or (living is Liveness.UNKNOWN and state.kind == SERVICE):
             refused += state.refused
+        elif not own and state.last_look == max(each.last_look for each in states):
+            refused += filter(_leaves_no_flag, state.refused)
     return tuple(watchers), tuple(answer for _, answer in answers.values()), tuple(refused)
+
+
+def _leaves_no_flag(refused: RefusedAction) -> bool:
+    """Whether a failed action is recorded nowhere but in the state of its process."""
+    kind = ACTIONS.get(refused.action)
+    return kind is not None and kind.mode is ActionMode.SHORT

@@ -243,3 +243,23 @@ def test_an_output_without_a_record_is_used_by_its_rundata_link(site: Site) -> N
     site.run("poll")
     assert site.stages()[f"{VICTIM}/{LIBRARY}/{CELL}"] == "processed"
     assert os.listdir(output / OWNER) == []
+
+
+def test_a_refused_run_is_reported_between_polls(site: Site) -> None:
+    """A run with the former name of another one is reported until a poll has taken it up.
+
+    No flag says that it was refused: it has no `pipeline/`.
+    """
+    land(site)
+    site.run("poll")
+    former = site.landing / VICTIM
+    former.rename(former.with_name(f"{VICTIM}x"))
+    land(site, cell=CELL.replace("PAW00001", "PAW00002"))
+    site.run("poll", check=1)
+    said = site.run("status", "--attention", "--json", check=1).stdout
+    (each,) = json.loads(said)["attention"]
+    assert (each["kind"], each["run"]) == ("action-refused", VICTIM)
+    assert f"{VICTIM}x, which had this name; rename one of the two" in each["sentence"]
+    former.rename(former.with_name(f"{VICTIM}y"))
+    site.run("poll")
+    assert json.loads(site.run("status", "--attention", "--json").stdout)["attention"] == []

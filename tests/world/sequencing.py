@@ -18,6 +18,8 @@ def begin(world: World, number: int) -> None:
     """A cell begins: its first file lands."""
     if len(world.cells) < MOST_CELLS:
         run, library = RUNS[number % 2], LIBRARIES[number // 2 % 2]
+        if (world.output / run).exists() and not (world.landing / run).exists():
+            return  # its results would be those of a run that was renamed: it is not taken up
         cell = SequencedCell(len(world.cells), run, library, world.landing / run)
         world.cells.append(cell)
         _land(world, cell, 0)
