@@ -10,6 +10,47 @@ BACKED_UP = "add_backup 0, begin 0, finish 0, look 0, look 0, wait 0, look 0, lo
 
 MUTANTS = (
     Mutant(
+        "message-sent-again",
+        "A message is sent without a search for it.",
+        "notify/rt_channel.py",
+        "            if not _search(\n",
+        "            if True or not _search(\n",
+        ("track 0, lose_answers 0, begin 0, finish 0, look 0, wait 1, look 0",),
+    ),
+    Mutant(
+        "message-not-sent",
+        "A message after the first one is recorded as delivered, and is not sent.",
+        "notify/rt_channel.py",
+        "                rt.send(found.number, message.kind, stored_text(message, ticket.run))\n"
+        "                if",
+        "                if",
+        ("track 0, begin 0, finish 0, look 0",),
+    ),
+    Mutant(
+        "messages-out-of-order",
+        "The last message is sent first.",
+        "actions/deliver_messages.py",
+        "            for message in messages:\n",
+        "            for message in reversed(messages):\n",
+        ("track 0, begin 0, finish 0, look 0",),
+    ),
+    Mutant(
+        "old-run-taken-up",
+        "A run from before the day in take_up is taken up.",
+        "rules/historic.py",
+        "    return all(day and day < first for day in days)\n",
+        "    return False\n",
+        ("old_run 0, look 0",),
+    ),
+    Mutant(
+        "damaged-copy-counts",
+        "A copy with another content counts as a copy of raw data.",
+        "rules/deletion_proof.py",
+        '    if copy.md5 != entry.md5:\n        return "differs"\n',
+        "",
+        ("mark_there 0, begin_there 0, finish 0, look 0, damage_backup 33, wait 0, look 0",),
+    ),
+    Mutant(
         "fsync-of-a-flag-dropped",
         "A new file, such as a flag or the manifest, is not fsynced.",
         "host/files.py",

@@ -202,6 +202,10 @@ def take(world: World, entry: Mapping[str, Any], step: str) -> None:
     world.seen[f"step: {re.sub(r'[^a-z ].*', '', step)[:40].strip()}"] += 1
     if step.startswith(("after fixing", *REPAIRS)):
         cell.repair(stripped=world.flag(cell, "strip.done").exists())
+    if any(
+        "remove the run's pipeline/rt_ticket" in each["sentence"] for each in entry["attention"]
+    ):
+        (world.pipeline(cell) / "rt_ticket").unlink(missing_ok=True)
     if step.startswith(("look in MinKNOW", "if it has ended")) and not cell.lost:
         cell.finish()
     if step.startswith("if it was renamed or moved there") or "was renamed or copied" in step:
