@@ -88,9 +88,11 @@ from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.naming import display, is_output_file_name
 from hesiod_watch.core.ownership import Progress, Wait
 from hesiod_watch.core.results import DamageRecord, WorkRecord
+from hesiod_watch.core.system_errors import translated
 from hesiod_watch.core.text import quoted
 from hesiod_watch.fastq.model import Output, Tally
 from hesiod_watch.host import process
+from hesiod_watch.host.files import sync_directory
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.report.multiqc import is_multiqc_file
 from hesiod_watch.rules import completeness
@@ -216,6 +218,9 @@ def _process(job: Job) -> CellResults:
         withdraw_others(cell_output, job.owner, job.judge)
         require_published(results, published, cell_output)
         record = results.record(job.owner).record()
+        # Whoever made `pipeline/` may have died before its name was on disk.
+        with translated(f"cannot bring {display(str(job.pipeline))} to disk"):
+            sync_directory(job.run.descriptor)
         flags.create(job.pipeline, flags.done(cell.stem), record, fence=lambda: _may_end(job))
     reporter.end()
     return results

@@ -118,7 +118,7 @@ def _announce(
     status = content.stat()
     files = [(flag, *_state(status))] if stat.S_ISREG(status.st_mode) else []
     names: list[tuple[str, Inode, str]] = []
-    announced = {pipeline}
+    announced: set[Path] = set()
     stem, _, kind = flag.rpartition(".")
     with suppress(ValueError, OSError, KeyError):
         if kind == "done" and "." not in stem:
@@ -126,11 +126,11 @@ def _announce(
             results = (pipeline / "output").resolve() / cell
             listed = json.loads((results / "manifest.json").read_text())["files"]
             announced |= {results / each["name"] for each in listed} | {results / "manifest.json"}
-            announced |= {results, results.parent, results.parent.parent}
+            announced |= {results, results.parent, results.parent.parent, pipeline}
         elif kind == "synced" and SEQUENCED in pipeline.parent.name:
             here = next(pipeline.parent.glob(f"*/{stem}"))
             announced |= {path for path in here.rglob("*") if not path.name.startswith(".")}
-            announced |= {here, here.parent, here.parent.parent}
+            announced |= {here, here.parent, here.parent.parent, pipeline}
     for path in sorted(announced):
         status = path.lstat()
         shown = f"{path.parent.name}/{path.name}"

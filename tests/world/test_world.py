@@ -14,16 +14,27 @@ from tests.world.__main__ import difference
 from tests.world.invariants import check_world, remember
 from tests.world.liveness import end_well
 from tests.world.product import Answer
-from tests.world.schedule import STEPS, Violation, parse, perform, script
+from tests.world.schedule import STEPS, Violation, parse, perform, schedule, script
 from tests.world.world import World
 
 FOUND = Path(__file__).parent / "found"
+SCHEDULES, PART = 300, 10
+"""Schedules in each test run, and in each test."""
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in FOUND.glob("*.txt")))
 def test_found(name: str) -> None:
     """What the machine has found once is not violated again."""
     perform(parse((FOUND / name).read_text()))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("first", range(0, SCHEDULES, PART))
+def test_random_schedules(first: int) -> None:
+    """The first schedules of `make nightly` end well; each life of a schedule is the same."""
+    for number in range(first, first + PART):
+        perform(schedule(number))
 
 
 def test_a_script_is_its_schedule() -> None:
