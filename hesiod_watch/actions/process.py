@@ -218,7 +218,7 @@ def _process(job: Job) -> CellResults:
         withdraw_others(cell_output, job.owner, job.judge)
         require_published(results, published, cell_output)
         record = results.record(job.owner).record()
-        # Whoever made `pipeline/` may have died before its name was on disk.
+        # The process that made `pipeline/` may have died before the name was on disk.
         with translated(f"cannot bring {display(str(job.pipeline))} to disk"):
             sync_directory(job.run.descriptor)
         flags.create(job.pipeline, flags.done(cell.stem), record, fence=lambda: _may_end(job))
