@@ -398,7 +398,10 @@ class _Verification:
                     (place.raw, RAW, wanted, self.run.open_cell(self.cell)),
                 ):
                     if facts:
-                        problems += self._part(store, directory, part, facts, here, done, total)
+                        wrong = self._part(store, directory, part, facts, here, done, total)
+                        if not copy.raw:
+                            wrong.pop(RAW_MANIFEST, None)
+                        problems += sentences(store, directory, facts, wrong)
                         done += sum(fact.size for fact in facts.values())
                 device = store.device
         except TemporaryError as error:
@@ -430,8 +433,8 @@ class _Verification:
         here: OpenDirectory,
         done: int,
         total: int,
-    ) -> list[str]:
-        """Verify one directory of a backup.
+    ) -> dict[str, str]:
+        """Verify one directory of a backup; returns what is wrong with which entry.
 
         If our own file is the damaged one, report which byte of it differs.
         """
@@ -444,7 +447,7 @@ class _Verification:
             if name not in wrong and f"{part}/{name}" in self.bad:
                 self.bad.remove(f"{part}/{name}")
                 self._compare(store, directory, name, here)
-        return sentences(store, directory, facts, wrong)
+        return wrong
 
     def _compare(self, store: BackupStore, directory: str, name: str, here: OpenDirectory) -> None:
         try:
