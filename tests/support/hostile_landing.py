@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 from second_user import UID as ATTACKER
+from second_user import needs_program_for_others
 from service_account import ServiceAccount
 from sites import Site
 from younger_files import end_with_summaries
@@ -42,8 +43,7 @@ AS_ATTACKER = ("setpriv", f"--reuid={ATTACKER}", f"--regid={FACILITY}", "--clear
 
 COMPILER = shutil.which("cc") or shutil.which("gcc")
 needs_accounts_and_compiler = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for three accounts"),
-    pytest.mark.skipif(not shutil.which("setpriv"), reason="needs setpriv"),
+    needs_program_for_others,
     pytest.mark.skipif(not COMPILER, reason="needs a C compiler, for a program that swaps links"),
 ]
 

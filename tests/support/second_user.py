@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,21 @@ UID = 54321
 """A user id without a name."""
 needs_second_user = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root and setpriv"
+)
+
+
+def _runs_for_others() -> bool:
+    """Whether another user can run the program: a checkout in /root is only for root."""
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        return False
+    user = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups"]
+    program = [sys.executable, "-m", "hesiod_watch", "config", "sample"]
+    return subprocess.run([*user, *program], cwd="/", capture_output=True).returncode == 0
+
+
+needs_program_for_others = pytest.mark.skipif(
+    not _runs_for_others(),
+    reason="needs root, setpriv, and a checkout that other users can read",
 )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from second_user import needs_program_for_others
 from sites import Site
 from younger_files import end_with_summaries
 
@@ -19,9 +19,7 @@ from hesiod_watch.cli.simulator import SimulatedCell
 
 pytestmark = [
     pytest.mark.system,
-    pytest.mark.skipif(
-        os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root, to run as two users"
-    ),
+    needs_program_for_others,
 ]
 
 RUN, LIBRARY, CELL = "20261122_TEST_alpha", "sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d"
