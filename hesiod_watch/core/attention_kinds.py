@@ -230,6 +230,10 @@ _RUNS = (
         "{why}",
         (
             Step("show the messages", "hesiod-watch messages {run}"),
+            Step(
+                "if you have checked that the process that delivers them is dead",
+                "rm {notify_claim}",
+            ),
             Step("after fixing the cause, retry the delivery of messages now", "rm {notify_flag}"),
         ),
         Stops.NOTHING,

@@ -198,11 +198,13 @@ def _undelivered(snapshot: Snapshot, now: datetime) -> Iterator[Attention]:
     if outbox is None or not why:
         return
     failures = delivery.delivery_failures(outbox).values()
-    person = bool(outbox.problem) or unclear(outbox.last_attempt) or delivery.overdue(outbox, now)
+    unknown = unclear(outbox.last_attempt)
+    person = bool(outbox.problem) or unknown or delivery.overdue(outbox, now)
     person = person or any(each.needs_person for each in failures)
     yield KINDS["undelivered" if person else "delivery-retried"].about(
         snapshot.run,
         since=min((time for each in failures if (time := time_of(each.since))), default=None),
         why=why,
+        notify_claim=_pipeline(snapshot, "notify.started") if unknown else None,
         notify_flag=_pipeline(snapshot, "notify.failed") if failures else None,
     )

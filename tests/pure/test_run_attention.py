@@ -503,6 +503,7 @@ def test_a_delivery_in_doubt_needs_a_person() -> None:
     (found,) = attention_of_run(run(outbox=outbox), Circumstances(), Policy(), NOW)
     assert found.kind == "undelivered"
     assert "neither be seen alive nor proven dead (pid 7)" in found.facts["why"]
+    assert found.facts["notify_claim"] == f"{PIPELINE}/notify.started"
     assert "notify_flag" not in found.facts
 
 
