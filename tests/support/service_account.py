@@ -168,10 +168,11 @@ def _text(head: bytes) -> str:
 
 
 def rehearse() -> None:
-    """Load what is loaded late: the modules of every action, the templates of the pages."""
+    """Load what is loaded late: modules of actions and commands, and the templates of the pages."""
     for package in (actions, cli):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
+    importlib.import_module("difflib")  # suggests names
     with tempfile.TemporaryDirectory() as root:
         landing, output = Path(root, "landing"), Path(root, "output")
         output.mkdir()
