@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests.world import messages, old_runs, polls, product, sequencing
-from tests.world.__main__ import difference
 from tests.world.invariants import check_world, remember
 from tests.world.liveness import end_well
 from tests.world.product import Answer
@@ -32,7 +31,7 @@ def test_found(name: str) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("first", range(0, SCHEDULES, PART))
 def test_random_schedules(first: int) -> None:
-    """The first schedules of `make nightly` end well; each life of a schedule is the same."""
+    """The first schedules of `make nightly` end well."""
     for number in range(first, first + PART):
         perform(schedule(number))
 
@@ -42,14 +41,6 @@ def test_a_script_is_its_schedule() -> None:
     steps = [(name, number) for number, name in enumerate(STEPS)]
     assert parse(script(steps)) == steps
     assert all(line.split("# ")[1].endswith(".") for line in script(steps).splitlines())
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("number", [42, 77])
-def test_a_number_gives_the_same_world(number: int) -> None:
-    """Two processes live a schedule with interruptions and an upstream in the same way."""
-    assert difference(number) == []
 
 
 def finished(root: Path) -> World:
