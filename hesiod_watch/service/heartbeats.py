@@ -63,7 +63,7 @@ def from_watchers(
             if new and (answer.name, answer.location) in configured:
                 answers[answer.name] = state.last_look, answer
         # A poll that has ended tries nothing again, and the next one begins anew. But a failure
-        # that left no flag is recorded only here: who only looks has it of the last poll.
+        # that left no flag is recorded only here, so a command that only looks reports it.
         if living is Liveness.ALIVE or (living is Liveness.UNKNOWN and state.kind == SERVICE):
             refused += state.refused
         elif not own and state.last_look == max(each.last_look for each in states):

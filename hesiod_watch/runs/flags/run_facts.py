@@ -176,7 +176,7 @@ def read_type(pipeline: Pipeline) -> tuple[str, str]:
 
 @lru_cache(maxsize=64)
 def _type_in(text: str) -> tuple[str, str]:
-    """The same of the file's text; remembered, because a facility has few texts and many runs."""
+    """Type and problem in the text of `type.yaml`; cached, because many runs have the same text."""
     try:
         # Whatever tags the text has, the loader makes only text, lists and mappings of it.
         document = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 -- BaseLoader makes no objects
