@@ -399,7 +399,7 @@ class _Verification:
                 ):
                     if facts:
                         wrong = self._part(store, directory, part, facts, here, done, total)
-                        if not copy.raw:
+                        if not copy.raw:  # a raw.json that was copied all the same is no damage
                             wrong.pop(RAW_MANIFEST, None)
                         problems += sentences(store, directory, facts, wrong)
                         done += sum(fact.size for fact in facts.values())

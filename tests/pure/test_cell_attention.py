@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import pytest
+from blocked_cells import NOW, POLICY, ago, at, ended
 from snapshots import attempt, cell, claim, flag, run
 
 from hesiod_watch.core.cell_contents import (
@@ -17,12 +18,9 @@ from hesiod_watch.core.cell_contents import (
     Verdict,
 )
 from hesiod_watch.core.circumstances import Circumstances
-from hesiod_watch.core.model import Cell, IngestState, Policy, QuarantinedName
-from hesiod_watch.core.ownership import Owner
+from hesiod_watch.core.model import Cell, IngestState, QuarantinedName
 from hesiod_watch.rules.cell_attention import attention_of_cell
 
-NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-POLICY = Policy(grace=3600.0, quiet=86400.0)
 THERE = "host:/data/Exp"
 HERE = "/landing/run/lib/cell"
 SYNCED = "/landing/run/pipeline/cell.synced"
@@ -30,20 +28,6 @@ RUNNING = Completeness(Verdict.RUNNING, "still running: no final_summary yet")
 SHORT = Completeness(
     Verdict.SHORT, "1 of 2 FASTQ files missing", (Shortfall(DataKind.FASTQ, 1, 2),)
 )
-
-
-def ago(seconds: float) -> datetime:
-    return NOW - timedelta(seconds=seconds)
-
-
-def at(seconds: float) -> float:
-    """Time of a file that long ago."""
-    return ago(seconds).timestamp()
-
-
-def ended(outcome: str, seconds: float = 60.0, **record: Any) -> Any:
-    owner = Owner("t", time=ago(seconds).isoformat())
-    return attempt(outcome, owner=owner, **{"ended": ago(seconds).isoformat(), **record})
 
 
 def overdue(found: Completeness, **facts: Any) -> Cell:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import pytest
-from snapshots import attempt, cell, claim, flag, run
+from blocked_cells import NOW, POLICY, ago, at, ended
+from snapshots import cell, claim, flag, run
 
 from hesiod_watch.core.cell_contents import (
     Completeness,
@@ -16,29 +17,13 @@ from hesiod_watch.core.cell_contents import (
     Verdict,
 )
 from hesiod_watch.core.circumstances import Circumstances, SlurmCondition, SlurmSilence
-from hesiod_watch.core.model import Cell, Policy, RunType
+from hesiod_watch.core.model import Cell, RunType
 from hesiod_watch.core.ownership import Liveness, Owner, Progress, Wait, WorkerDeath
 from hesiod_watch.rules.cell_attention import attention_of_cell, job_waits
 from hesiod_watch.rules.late_data import said
 
-NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-POLICY = Policy(grace=3600.0, quiet=86400.0)
 PROVEN = Completeness(Verdict.PROVEN, "3 files")
 LATE = LateData({"fastq_pass": 1}, frozenset(), PROVEN)
-
-
-def ago(seconds: float) -> datetime:
-    return NOW - timedelta(seconds=seconds)
-
-
-def at(seconds: float) -> float:
-    """Time of a file that long ago."""
-    return ago(seconds).timestamp()
-
-
-def ended(outcome: str, seconds: float = 60.0, **record: Any) -> Any:
-    owner = Owner("t", time=ago(seconds).isoformat())
-    return attempt(outcome, owner=owner, **{"ended": ago(seconds).isoformat(), **record})
 
 
 Row = tuple[Cell, dict[str, Any], dict[str, Any], list[tuple[str, datetime | None, dict[str, str]]]]
