@@ -31,6 +31,8 @@ from hesiod_watch.runs.run_files import run_files
 
 LOGS = frozenset({"pipeline.log", "sync.log", "backup.log"})
 """Files of a run that grow while they are copied; they are copied last."""
+ATTEMPTS = 3
+"""How often a run's own files are copied in one action: flags change meanwhile."""
 RUN_BACKUP = frozenset({"backup.started", "backup.done", "backup.failed"})
 """Flags of this action itself, which change while it runs; they are not copied."""
 
@@ -193,7 +195,7 @@ def mirror_run_files(
         (flags.Pipeline(run), f"{name}/{FLAGS}", False),
         (results, f"{name}/{RESULTS}", True),
     ):
-        for last in (False, False, True):
+        for attempt in range(1, ATTEMPTS + 1):
             found = _facts_of_run(run, log) if source is run else _facts_of(source)
             facts = {
                 name: fact
@@ -201,15 +203,16 @@ def mirror_run_files(
                 if source is run or (name in LOGS) is logs
             }
             try:
-                store.copy(source, directory, facts, log=log)
+                # A flag that was replaced within a second may have the same size and time.
+                store.copy(source, directory, facts, ignore_times=attempt > 1, log=log)
                 differing = _differing(store, source, directory, facts)
             except TemporaryError:
-                if last:
+                if attempt == ATTEMPTS:
                     raise
                 continue  # perhaps a flag was renamed meanwhile
             if not differing:
                 break
-            if last:
+            if attempt == ATTEMPTS:
                 raise TemporaryError(
                     f"{store.backup.name}: {directory}/{display(differing[0])} "
                     "differs from the file here"
