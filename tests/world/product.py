@@ -13,6 +13,7 @@ import io
 import logging
 import os
 import pickle
+import pkgutil
 import signal
 import threading
 import traceback
@@ -28,20 +29,25 @@ from typing import Any
 from hesiod_watch import actions
 from hesiod_watch.cli import main
 from hesiod_watch.config import Config
-from hesiod_watch.core.action_kinds import ACTIONS
 from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.host import process
-from hesiod_watch.host.command import _end_with_us
 from hesiod_watch.report.page import compile_templates
+from hesiod_watch.service import executors
 from hesiod_watch.service.engine import LOOKS_IN_POLL, Engine
 from hesiod_watch.service.poll import work_through
 from tests.world.durability import DiskRecord
+from tests.world.repeatable import find_modules
 
 MUTATING = (
     *("unlink", "rename", "replace", "link", "symlink", "mkdir", "rmdir", "truncate", "ftruncate"),
     *("write", "fsync", "fdatasync", "utime", "chmod"),
 )
 """Functions of `os` that count as a change of the disk."""
+LATE = (
+    *(f"hesiod_watch.cli.{each}" for each in ("decide", "perform", "show", "strip", "take_up")),
+    *("hesiod_watch.host.log", "encodings.utf_8_sig"),
+)
+"""Modules that the program loads when it needs them."""
 CREATING = os.O_CREAT | os.O_TRUNC
 CPU_TIME = 20.0
 """Seconds of CPU time after which a process is ended: it works without end."""
@@ -161,6 +167,7 @@ def _child(
     work: Callable[[], Answer], interruption: Interruption | None, said: int, disk: DiskRecord
 ) -> None:
     """Work, write down the answer, and end this process."""
+    gc.disable()  # it would write into memory that is shared with the parent
     logging.disable(logging.CRITICAL)  # a bug is recorded in flags, too
     signal.setitimer(signal.ITIMER_PROF, CPU_TIME)
     try:
@@ -257,15 +264,11 @@ def command(*arguments: str) -> Answer:
 @cache
 def load() -> None:
     """Load all code before the first fork, and what each process would find out anew."""
-    import sh  # noqa: F401  which runs commands
-
-    import hesiod_watch.cli.decide
-    import hesiod_watch.cli.show
-    import hesiod_watch.service.executors.inline
-    import hesiod_watch.service.executors.local  # noqa: F401
-
-    for kind in ACTIONS.values():
-        __import__(f"{actions.__name__}.{kind.module}")
+    for package in (actions, executors):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            __import__(module.name)
+    for name in LATE:
+        __import__(name)
     compile_templates()
-    _end_with_us()
+    find_modules()
     gc.freeze()  # a process that is forked next copies less memory

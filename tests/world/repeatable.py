@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -87,6 +88,7 @@ class _OneAfterTheOther(Executor):
         return future
 
 
+@cache
 def _modules(name: str, kind: type) -> list[ModuleType]:
     """Modules of the program that have a value of this kind under this name."""
     loaded: Iterable[ModuleType] = list(sys.modules.values())
@@ -96,3 +98,9 @@ def _modules(name: str, kind: type) -> list[ModuleType]:
         if module.__name__.startswith("hesiod_watch.")
         and isinstance(getattr(module, name, None), kind)
     ]
+
+
+def find_modules() -> None:
+    """Find, before the first fork, the modules that each process changes."""
+    _modules("ThreadPoolExecutor", type)
+    _modules("QUIET", float)

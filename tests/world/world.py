@@ -21,9 +21,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hesiod_watch.cli.common import look_at
 from hesiod_watch.config import parse
 from hesiod_watch.core.times import time_of
+from hesiod_watch.host.files import OpenDirectory
+from hesiod_watch.rules.backup_schedule import run_digest
 from tests.world import product
+from tests.world.commands import start_fast
 from tests.world.product import Answer, Host, Interruption, Processes
 from tests.world.repeatable import make_repeatable
 from tests.world.rights import give_up_rights
@@ -97,6 +101,7 @@ class World:
             os.environ["PATH"] = f"{self.bin}:{os.environ['PATH']}"
             make_repeatable(self.root / "tmp", f"process {self.processes.begun}", minute)
             self.tracker.pose()
+            start_fast()
             if host != HERE:
                 self.hosts[host].pose()
             give_up_rights()
@@ -181,6 +186,7 @@ class World:
     def pass_time(self, by: timedelta) -> None:
         """Let time pass: everything that flags say, and their own times, become older."""
         self.rested = True
+        covered = self._backed_up_runs()
         for host in self.hosts:
             for path in host.locks.glob("**/outage-*"):
                 path.unlink()
@@ -199,3 +205,24 @@ class World:
                 path.write_text(aged, errors="surrogateescape")
             times = (status.st_atime - by.total_seconds(), status.st_mtime - by.total_seconds())
             os.utime(path, times)
+        for flag, before in covered.items():
+            status = flag.stat()
+            flag.write_text(flag.read_text().replace(before, self._digest(flag.parent.parent)))
+            os.utime(flag, (status.st_atime, status.st_mtime))
+
+    def _backed_up_runs(self) -> dict[Path, str]:
+        """Flags of runs whose own files are backed up as they are now, with the recorded digest.
+
+        The digest contains times of flags. It changes when these become older, so it is made again:
+        nobody would copy all these files again because time has passed.
+        """
+        if not self.backup:
+            return {}
+        flags = self.landing.glob("*/pipeline/backup.done")
+        digests = {flag: self._digest(flag.parent.parent) for flag in flags}
+        return {flag: digest for flag, digest in digests.items() if digest in flag.read_text()}
+
+    def _digest(self, run: Path) -> str:
+        path = self.hosts[HERE].config
+        config = parse(path.read_text(), path)
+        return run_digest(look_at(config, OpenDirectory(run, config.landing)))
