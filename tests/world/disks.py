@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hesiod_watch.config import parse
 from hesiod_watch.remote.backup.init import initialise_backup
+from tests.world.commands import Slowness
 from tests.world.product import Answer
 from tests.world.sequencer import SequencedCell
 from tests.world.world import HERE, World
@@ -134,6 +135,23 @@ def bring_back(world: World, number: int) -> None:
         place.with_name(f"{place.name}.away").rename(place)
 
 
+def fall_silent(world: World, number: int) -> None:
+    """The sequencer does not answer any more: its commands hang, from the first or a later one."""
+    if world.sequencer.exists():
+        world.slowness = Slowness(str(world.sequencer), number % 12, for_ever=True)
+
+
+def become_slow(world: World, number: int) -> None:
+    """The sequencer takes nearly a minute for each answer."""
+    if world.sequencer.exists():
+        world.slowness = Slowness(str(world.sequencer), 0, for_ever=False)
+
+
+def answer_again(world: World, number: int) -> None:
+    """The sequencer answers as before."""
+    world.slowness = None
+
+
 def damage_backup(world: World, number: int) -> None:
     """A file on the backup is cut off or lost."""
     if world.backup and world.backup not in world.away:
@@ -167,6 +185,7 @@ STEPS = {
     step.__name__: step
     for step in (
         *(add_backup, connect, begin_there, cut_copy, rename_there, rename_back),
-        *(take_away, bring_back, damage_backup, verify),
+        *(take_away, bring_back, fall_silent, become_slow, answer_again),
+        *(damage_backup, verify),
     )
 }

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from tests.world import disks, messages, permissions, polls
+from tests.world.commands import Slowness
 from tests.world.sequencer import SequencedCell
 from tests.world.world import World
 
@@ -33,6 +34,9 @@ def end_well(world: World) -> None:
     if world.away:
         missing_places_are_reported(world)
         disks.bring_back(world, 0)
+    if world.slowness and world.slowness.for_ever:
+        silence_is_reported(world)
+        disks.answer_again(world, 0)
     if world.tracker.read()["away"]:
         waiting_messages_are_reported(world)
         messages.tracker_back(world, 0)
@@ -105,6 +109,15 @@ def missing_places_are_reported(world: World) -> None:
         elif answer and any(cell.landing and cell.run in waiting for cell in world.cells):
             lost = " ".join(answer.problems)
             assert str(place) in lost, f"{place.name} is away, and the poll reports only: {lost}"
+
+
+def silence_is_reported(world: World) -> None:
+    """A sequencer that does not answer from the first command on is reported by each poll."""
+    world.slowness = Slowness(str(world.sequencer), 0, for_ever=True)
+    answer = world.poll()
+    world.checked(answer)
+    said = " ".join(answer.problems) if answer else ""
+    assert "does not answer" in said, f"the sequencer is silent, and the poll reports only: {said}"
 
 
 def old_runs_are_quiet(world: World) -> None:

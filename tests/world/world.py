@@ -27,7 +27,7 @@ from hesiod_watch.core.times import time_of
 from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.rules.backup_schedule import run_digest
 from tests.world import product
-from tests.world.commands import start_fast
+from tests.world.commands import Slowness, start_fast
 from tests.world.product import Answer, Host, Interruption, Processes
 from tests.world.repeatable import make_repeatable
 from tests.world.rights import give_up_rights
@@ -58,6 +58,7 @@ class World:
         self.backup_is_whole = True
         self.away: list[Path] = []  # directories whose file system is not mounted
         self.renamed: dict[Path, Path] = {}  # runs on the sequencer, with their present places
+        self.slowness: Slowness | None = None  # of the commands on the sequencer
         self.denied: dict[Path, int] = {}  # places without permission, with their modes
         self.more = ""  # lines of the configuration
         self.configure()
@@ -101,7 +102,7 @@ class World:
             os.environ["PATH"] = f"{self.bin}:{os.environ['PATH']}"
             make_repeatable(self.root / "tmp", f"process {self.processes.begun}", minute)
             self.tracker.pose()
-            start_fast()
+            start_fast(self.slowness)
             if host != HERE:
                 self.hosts[host].pose()
             give_up_rights()
