@@ -40,7 +40,7 @@ from hesiod_watch.runs.areas import require_writable
 from hesiod_watch.runs.landing import LandingArea
 
 if TYPE_CHECKING:
-    from hesiod_watch.actions.verify import VerificationResult
+    from hesiod_watch.actions.copies.verification import VerificationResult
 
 AGAIN = 75
 
@@ -189,7 +189,8 @@ def _claim(
 
 
 def call_verify(options: argparse.Namespace) -> int:
-    from hesiod_watch.actions.verify import verify_and_record, verify_copies
+    from hesiod_watch.actions.copies.verification import verify_copies
+    from hesiod_watch.actions.verify import verify_and_record
 
     config = config_of(options)
     run_dir = run_path(config, options.run)
