@@ -48,12 +48,11 @@ from hesiod_watch.core.errors import (
 )
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.text import number_of
-from hesiod_watch.fastq import readback
-from hesiod_watch.fastq.append import keeps_members
+from hesiod_watch.fastq.alignment import align
 from hesiod_watch.fastq.backlog import SourceBacklog
 from hesiod_watch.fastq.journal import last_session
 from hesiod_watch.fastq.journal_state import JournalEntry
-from hesiod_watch.fastq.model import Output, Settings, SourceIdentity, Tally, Written
+from hesiod_watch.fastq.model import Output, Settings, Tally, Written
 from hesiod_watch.fastq.output_set import RESERVED, OutputSet
 from hesiod_watch.fastq.pool import InlineWorkers, WorkerPool, Workers
 from hesiod_watch.fastq.sources import look_again
@@ -194,7 +193,7 @@ class Ingest:
     ) -> int:
         _require_names(outputs)
         with self._guarded():
-            self._align(outputs, stop)
+            align(self._output_set, outputs, self._cell, self._settings, stop)
             before = self.sources
             bad = self._append(outputs, on_progress, stop, skip_bad=skip_bad)
             self._output_set.save()
@@ -269,58 +268,6 @@ class Ingest:
         except BaseException:
             self._usable = False
             raise
-
-    def _align(self, outputs: Sequence[Output], stop: Callable[[], bool]) -> None:
-        """Give up pieces that contradict the listed sources.
-
-        Then every output is the beginning of its final form.
-        """
-        listed = {output.name: output for output in outputs}
-        for name, entry in self._output_set.entries.items():
-            output = listed.get(name)
-            if output is None:
-                self._output_set.drop(entry, "no longer has sources; dropped")
-            elif (entry.barcode, entry.part) != (output.barcode, output.part):
-                self._output_set.drop(
-                    entry, "now belongs to another barcode or part; everything is taken again"
-                )
-            elif entry.members != keeps_members(output, self._settings):
-                self._output_set.drop(
-                    entry, "the mix of gzipped and plain sources has changed; all are taken again"
-                )
-            else:
-                count, why = self._reread(entry, output, *_common(entry, output), stop)
-                if why or (entry.ended and count < len(output.sources)):
-                    self._output_set.cut(entry, count, why or "more sources arrived")
-        known = self._output_set.entries
-        self._output_set.add(
-            [output for output in outputs if output.name not in known],
-            lambda output: keeps_members(output, self._settings),
-        )
-
-    def _reread(
-        self, entry: JournalEntry, output: Output, count: int, why: str, stop: Callable[[], bool]
-    ) -> tuple[int, str]:
-        """Read again the possibly replaced sources of the first `count` pieces; count valid pieces.
-
-        A copy that keeps size and modification time changes only the hints. So do chmod and a hard
-        link, after which nothing has to be appended again. After `stop` the next call checks the
-        rest.
-        """
-        again: dict[int, SourceIdentity] = {}
-        for number, (piece, source) in enumerate(
-            zip(entry.pieces[:count], output.sources, strict=False)
-        ):
-            if source.may_differ(piece.entry):
-                if stop():
-                    break
-                found = readback.reread(source, self._cell, piece)
-                if found is None:
-                    count, why = number, f"{piece.source} has changed since it was taken"
-                    break
-                again[number] = found
-        self._output_set.see(entry, again)
-        return count, why
 
     def _append(
         self,
@@ -456,25 +403,6 @@ class _Totals:
         self._bases += bases
         if self._on_progress is not None:
             self._on_progress(Tally(self._bytes, self._reads, self._bases, "compressing"))
-
-
-def _common(entry: JournalEntry, output: Output) -> tuple[int, str]:
-    """Number of pieces that are still valid, from the first, and why not all."""
-    for number, piece in enumerate(entry.pieces):
-        source = output.sources[number] if number < len(output.sources) else None
-        if source is not None and source.looks_like(piece.entry):
-            continue
-        if source is not None and source.name == piece.source:
-            return number, f"{piece.source} has changed since it was taken"
-        if source is not None and any(
-            later.name == piece.source for later in output.sources[number:]
-        ):
-            return (
-                number,
-                f"{source.name} belongs before {piece.source}, which was already taken",
-            )
-        return number, f"{piece.source} was taken and is now missing"
-    return len(entry.pieces), ""
 
 
 def _require_names(outputs: Sequence[Output]) -> None:
