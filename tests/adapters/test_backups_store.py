@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from backup_mount import facts_of
 
-from hesiod_watch.actions.copies.mirror import DirectoryMirror
-from hesiod_watch.config import BackupPlaceSettings
+from hesiod_watch.actions.copies.mirror import DirectoryMirror, mirror_run_files
+from hesiod_watch.config import BackupPlaceSettings, Config
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.model import CellId
 from hesiod_watch.host.files import OpenDirectory
@@ -19,7 +19,7 @@ from hesiod_watch.remote.backup.compare import find_wrong, sentences
 from hesiod_watch.remote.backup.local_files import device_of
 from hesiod_watch.remote.backup.queries import FORMAT, MARKER
 from hesiod_watch.remote.backup.store import opened
-from hesiod_watch.rules.copies import CopyPlace
+from hesiod_watch.rules.copies import FLAGS, CopyPlace
 
 RUN, CELL = "20261122_TEST_alpha", CellId("sample $x [a]*", "20261122_2210_1A_PAW00001_0a1b2c3d")
 PLACE = CopyPlace(RUN, CELL).results
@@ -139,6 +139,21 @@ def test_repair_keeps_other_problems(backup: BackupPlaceSettings, source: Path) 
         (problem,) = mirror.verify_files(lambda done: None)
         assert problem.startswith(f"second: {PLACE}/#a: differs: ")
         assert store.entries(f"{store.superseded(PLACE)}")["-c"].size == SIZE
+
+
+def test_a_flag_replaced_within_a_second(backup: BackupPlaceSettings, tmp_path: Path) -> None:
+    """A flag that was replaced within the second of its copy, with the same size, is sent again."""
+    config = Config(tmp_path / "landing", tmp_path / "output")
+    flag, output = config.landing / RUN / "pipeline" / "type.yaml", config.output / RUN
+    flag.parent.mkdir(parents=True)
+    output.mkdir(parents=True)
+    run = OpenDirectory(config.landing / RUN, config.landing)
+    for text in ("type: first", "type: other"):
+        flag.write_text(text)
+        os.utime(flag, (1_790_000_000, 1_790_000_000))
+        with opened(backup) as store:
+            assert mirror_run_files(store, run, output, config, RunLog(None), raw=False) == 1
+    assert (Path(backup.location) / RUN / FLAGS / flag.name).read_text() == "type: other"
 
 
 def test_set_aside(backup: BackupPlaceSettings, source: Path) -> None:
