@@ -3,7 +3,8 @@
 Every action that may be repeated works inside `attempt_at`. Its steps:
 
 1. Begin the attempt, or raise FlagExists while another one is under way. The new flag contains the
-   part of the former result that must survive if this attempt is killed.
+   part of the former result that must survive if this attempt is killed, and since when the work
+   has been failing.
 2. Write the command into the log.
 3. Perform the work. It replaces `result` as soon as it knows more.
 4. End the attempt as done or failed, with the last `result` and with `AttemptEnd`.
@@ -23,8 +24,8 @@ from hesiod_watch.actions import Job, command_of
 from hesiod_watch.core.errors import HesiodError, TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.ownership import Attempt
-from hesiod_watch.core.results import AttemptEnd, R, WorkRecord
-from hesiod_watch.core.times import iso
+from hesiod_watch.core.results import AttemptEnd, R
+from hesiod_watch.core.times import iso, time_of
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.runs import flags
 
@@ -73,10 +74,9 @@ def attempt_at(
     Raises FlagExists while another attempt is under way, and what `flags.begin_attempt` raises.
     """
     former: Attempt | None = None
-    if kind is not WorkRecord:  # that one has nothing to carry over
-        with suppress(FileNotFoundError):  # `begin_attempt` raises an error that says more
-            former = flags.read_flags(job.pipeline).attempt(work, job.judge)
-    before = kind.of(former)
+    with suppress(FileNotFoundError):  # `begin_attempt` raises an error that says more
+        former = flags.read_flags(job.pipeline).attempt(work, job.judge)
+    before, failing_since = kind.of(former), _failing_since(former)
     require_current = partial(flags.require_attempt, job.pipeline, work, job.owner)
     attempt = OpenAttempt(former, before, carry(before), require_current)
     lock = flags.attempt_lock(job.config.landing, job.run_dir, job.cell, job.config.locks)
@@ -86,7 +86,7 @@ def attempt_at(
         job.owner,
         lock=lock,
         judge=job.judge,
-        record=attempt.result.record(),
+        record=attempt.result.record() | AttemptEnd(failing_since=failing_since).record(),
         unneeded=unneeded,
     )
     outcome: flags.AttemptOutcome = "failed"
@@ -102,11 +102,13 @@ def attempt_at(
         attempt.needs_person = not isinstance(error, TemporaryError)
         raise
     finally:
+        ended = clock()
         end = AttemptEnd(
             (attempt.reason or unforeseen)[:LONGEST],
             attempt.needs_person,
-            iso(clock()),
+            iso(ended),
             str(job.cell or ""),
+            failing_since=_first_failure(failing_since, ended) if outcome == "failed" else "",
         )
         record = attempt.result.record() | end.record()
         try:
@@ -117,3 +119,16 @@ def attempt_at(
             logger.info(
                 "attempt not ended", extra=fields(run=job.run_dir.name, cell=job.cell, why=error)
             )
+
+
+def _failing_since(former: Attempt | None) -> str:
+    """When the work began to fail, by the record of the attempt before; "" if it does not."""
+    end = AttemptEnd.of(former)
+    failed = former is not None and former.outcome == "failed"
+    return end.failing_since or (end.ended if failed else "")
+
+
+def _first_failure(since: str, ended: datetime) -> str:
+    """The end of the first failure in a row; a time in the future is the mistake of a clock."""
+    known = time_of(since)
+    return since if known and known <= ended else iso(ended)

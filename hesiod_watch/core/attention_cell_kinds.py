@@ -188,11 +188,12 @@ CELL_KINDS = (
     AttentionKind(
         "ingest-failed",
         PERSON,
-        "the early ingest of a cell that is still being written has failed; it is tried again",
+        "the early ingest of a cell that is still being written needs a person, or fails for an"
+        " hour; it is tried again",
         "its ingest has failed: {why}",
         (
             Step(
-                "mend or replace the named file, then try it now",
+                "after fixing the cause, such as a damaged file, try it now",
                 "hesiod-watch perform ingest {run} {cell}",
             ),
         ),
@@ -289,6 +290,26 @@ CELL_KINDS = (
                 "hesiod-watch perform backup {run} {cell}",
             ),
         ),
+    ),
+    AttentionKind(
+        "copies-unread",
+        PERSON,
+        "the copies of a processed cell could not be read again for an hour; it is tried again",
+        "processed, but its copies could not be read: {why}",
+        (
+            Step(
+                "after fixing the cause, read them now",
+                "hesiod-watch verify {run} {cell} --backup",
+            ),
+        ),
+    ),
+    AttentionKind(
+        "deletion-behind",
+        PERSON,
+        "a cell could not be stripped, or its mark on the upstream not be made or withdrawn, for an"
+        " hour; it is tried again",
+        "{what}: {why}",
+        (Step("after fixing the cause, try it now", "hesiod-watch perform {action} {run} {cell}"),),
     ),
     AttentionKind(
         "hook-failed",

@@ -188,7 +188,7 @@ _RUNS = (
     AttentionKind(
         "sync-failed",
         PERSON,
-        "copying from the upstream has failed and needs a person; it is tried again",
+        "copying from the upstream needs a person, or fails for an hour; it is tried again",
         "copying from {upstream} has failed: {why}",
         (
             Step(

@@ -151,6 +151,8 @@ class AttemptEnd(WorkRecord):
     ended: str = ""  # ISO 8601, UTC
     cell: str = ""  # library/cell; "": work on a run
     died: bool | None = None  # True: the worker died, and its starter recorded that
+    # end of the first of the failed attempts in a row, ISO 8601, UTC; "": the last one succeeded
+    failing_since: str = ""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ from hesiod_watch.rules.stages import SETTLED, at, digest_of, digest_of_report, 
 RETRY = BackOff(timedelta(minutes=1), timedelta(hours=6))
 ATTEMPTS = 3
 """Failed attempts in a row after which a person is needed, whatever the reason."""
+FAILING = timedelta(hours=1)
+"""Time for which work fails at each attempt, after which a person is needed."""
 
 
 def want_backup(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
@@ -159,6 +161,29 @@ def keeps_failing(last: Attempt) -> bool:
     attempts = last.owner.epoch if last.owner else 1
     needed = AttemptEnd.of(last).needs_person is not False
     return last.outcome == "failed" and (needed or attempts >= ATTEMPTS)
+
+
+def fails_for_long(last: Attempt) -> bool:
+    """Whether work that is tried again by itself has failed at each attempt for an hour.
+
+    The time from the first to the last failure in a row counts. A time without attempts, such as
+    the silence of an upstream, has a report of its own.
+    """
+    end = AttemptEnd.of(last)
+    first, ended = time_of(end.failing_since), time_of(end.ended)
+    for_long = first is not None and ended is not None and ended - first >= FAILING
+    return last.outcome == "failed" and for_long
+
+
+def is_stuck(last: Attempt) -> bool:
+    """Whether failed work needs a person: it says so, or it fails for long."""
+    needed = last.outcome == "failed" and AttemptEnd.of(last).needs_person is True
+    return needed or fails_for_long(last)
+
+
+def failing_since(last: Attempt) -> datetime | None:
+    """When the first of the failures in a row was; None if no time is recorded."""
+    return time_of(AttemptEnd.of(last).failing_since) or ended_at(last)
 
 
 def manifest_of(cell: Cell) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from hesiod_watch.core.action_kinds import PROCESS
+from hesiod_watch.core.action_kinds import DELETABLE, PROCESS, STRIP
 from hesiod_watch.core.attention import Attention, Step
 from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.cell_contents import NOT_FOLLOWED, Completeness, DataKind, Verdict
@@ -19,9 +19,15 @@ from hesiod_watch.core.results import AttemptEnd
 from hesiod_watch.core.times import iso, rested, time_at, time_of
 from hesiod_watch.rules import damaged_sources
 from hesiod_watch.rules.attempt_pauses import pause_words
-from hesiod_watch.rules.backup_schedule import keeps_failing
+from hesiod_watch.rules.backup_schedule import (
+    failing_since,
+    fails_for_long,
+    is_stuck,
+    keeps_failing,
+)
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
 from hesiod_watch.rules.completeness import announced
+from hesiod_watch.rules.copies import damage_in
 from hesiod_watch.rules.hook_schedule import failing
 from hesiod_watch.rules.late_data import late_step, late_words
 from hesiod_watch.rules.liveness import describe, is_silent, under_way
@@ -37,6 +43,7 @@ def attention_of_cell(
 ) -> Iterator[Attention]:
     """Yield what is blocked in a cell, or is wrong with it."""
     stage = stage_of(cell)
+    yield from _of_deletion(snapshot, cell)
     if stage is Stage.PROCESSED:
         yield from _of_processed(snapshot, cell, policy)
     elif stage is Stage.FAILED:
@@ -60,6 +67,19 @@ def attention_of_cell(
             yield _of_lost(snapshot, cell)
     elif stage in (Stage.INCOMPLETE, Stage.PENDING):
         yield from _of_unfinished(snapshot, cell, policy, now)
+
+
+def _of_deletion(snapshot: Snapshot, cell: Cell) -> Iterator[Attention]:
+    """Yield the marks and strips that fail; a refusal with its reasons is no failure."""
+    for last, action, what in (
+        (cell.deletable, DELETABLE.name, "its mark on the upstream could not be made or withdrawn"),
+        (cell.strip, STRIP.name, "its raw data could not be removed from the landing area"),
+    ):
+        if last and fails_for_long(last) and not AttemptEnd.of(last).needs_person:
+            since = failing_since(last)
+            yield _about(
+                "deletion-behind", snapshot, cell, since, action=action, what=what, why=last.why
+            )
 
 
 def _about(
@@ -140,8 +160,8 @@ def _of_unfinished(
             yield overdue_attention(snapshot, cell, grace_end(cell, policy, now))
         elif found and found.verdict is Verdict.RUNNING:
             yield from _quiet(snapshot, cell, found, policy, now)
-    if last and last.outcome == "failed" and AttemptEnd.of(last).needs_person:
-        since = time_of(AttemptEnd.of(last).ended)
+    if last and is_stuck(last):
+        since = failing_since(last)
         # The present count names a directory that cannot be read, also after its rights changed.
         why = found.why if found and found.verdict is Verdict.UNREADABLE else last.why
         landing = _landing(snapshot, cell)
@@ -339,9 +359,10 @@ def _of_processed(snapshot: Snapshot, cell: Cell, policy: Policy) -> Iterator[At
         since = time_at(cell.flags.done.mtime) if cell.flags.done else None
         late = _about("new-data", snapshot, cell, since, why=words)
         yield replace(late, steps=(Step(late_step(snapshot, cell)),))
+    if (last := cell.verification) and is_stuck(last) and not damage_in(last):
+        yield _about("copies-unread", snapshot, cell, failing_since(last), why=last.why)
     if (last := cell.backup) and keeps_failing(last):
-        ended = time_of(AttemptEnd.of(last).ended)
-        yield _about("backup-behind", snapshot, cell, ended, why=last.why)
+        yield _about("backup-behind", snapshot, cell, failing_since(last), why=last.why)
     if policy.on_done and (why := failing(cell)):
         ended = time_of(AttemptEnd.of(cell.hook).ended)
         yield _about(

@@ -26,6 +26,7 @@ from hesiod_watch.core.results import AttemptEnd
 from hesiod_watch.rules import attention_events
 from hesiod_watch.rules.attention_events import ATTENTION, ATTENTION_ENDED
 from hesiod_watch.rules.attention_events import digest as _digest
+from hesiod_watch.rules.backup_schedule import is_stuck
 from hesiod_watch.rules.checksum_findings import finding_of, finding_when_processed, other_damage
 from hesiod_watch.rules.overdue import is_resolved, overdue_cells
 from hesiod_watch.rules.run_types import type_of
@@ -195,13 +196,15 @@ def _run_failed(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[E
 def _sync_failed(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
     """The sync needs a person; one event a day for the same reason.
 
-    The sync is retried every few minutes and does not say what is new.
+    The sync is retried every few minutes and does not say what is new. If it fails for long and
+    asks for no person, each attempt may have met another file: then it is one event a day.
     """
     last = snapshot.sync
-    if last and last.outcome == "failed" and AttemptEnd.of(last).needs_person:
+    if last and is_stuck(last):
         day = last.owner.time[:10] if last.owner else ""
+        end = AttemptEnd.of(last)
         # Counts and codes in the reason may change each time.
-        reason = re.sub("[0-9]+", "0", AttemptEnd.of(last).reason)
+        reason = re.sub("[0-9]+", "0", end.reason) if end.needs_person else ""
         yield Event("sync-failed", snapshot.run, f"sync-failed.{_digest(reason, day)}")
 
 
@@ -357,7 +360,8 @@ EVENTS: Mapping[str, EventKind] = {
     ),
     "sync-failed": EventKind(
         COMMENT,
-        "copying from the upstream needs a person; once a day for the same reason",
+        "copying from the upstream needs a person, or fails for an hour; once a day for the same"
+        " reason",
         _sync_failed,
     ),
     "run-failed": EventKind(COMMENT, "the whole run was flagged as failed", _run_failed),

@@ -12,11 +12,10 @@ from hesiod_watch.core.circumstances import Circumstances, RefusedAction
 from hesiod_watch.core.model import LOCAL, Policy, QuarantinedName, Snapshot, Stage
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.records import why_in
-from hesiod_watch.core.results import AttemptEnd
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import time_at, time_of
 from hesiod_watch.rules import delivery
-from hesiod_watch.rules.backup_schedule import ended_at, keeps_failing
+from hesiod_watch.rules.backup_schedule import failing_since, is_stuck, keeps_failing
 from hesiod_watch.rules.liveness import is_silent, unclear, under_way
 from hesiod_watch.rules.run_types import type_problem
 from hesiod_watch.rules.stages import FINISHED, settled, stage_of
@@ -176,10 +175,10 @@ def _sync(snapshot: Snapshot, now: datetime) -> Iterator[Attention]:
             why=last.evidence,
             sync_flag=_pipeline(snapshot, "sync.started"),
         )
-    elif last.outcome == "failed" and AttemptEnd.of(last).needs_person:
+    elif is_stuck(last):
         yield KINDS["sync-failed"].about(
             snapshot.run,
-            since=time_of(AttemptEnd.of(last).ended) or since,
+            since=failing_since(last),
             upstream=snapshot.upstream,
             why=last.why,
         )
@@ -188,7 +187,8 @@ def _sync(snapshot: Snapshot, now: datetime) -> Iterator[Attention]:
 def _backup(snapshot: Snapshot, policy: Policy) -> Iterator[Attention]:
     """Yield that the run's own files are not on a backup, although its cells may be."""
     if policy.backups and (last := snapshot.backup) and keeps_failing(last):
-        yield KINDS["run-files-behind"].about(snapshot.run, since=ended_at(last), why=last.why)
+        since = failing_since(last)
+        yield KINDS["run-files-behind"].about(snapshot.run, since=since, why=last.why)
 
 
 def _undelivered(snapshot: Snapshot, now: datetime) -> Iterator[Attention]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from hesiod_watch.config import Config
 from hesiod_watch.core.errors import FlagExists, PermanentError, TemporaryError
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.ownership import Liveness
-from hesiod_watch.core.results import MarkRecord
+from hesiod_watch.core.results import MarkRecord, WorkRecord
 from hesiod_watch.host import process
 from hesiod_watch.runs import flags
+from hesiod_watch.runs.flags import flag_files
 
 CELL = CellId("lib", "20190710_1723_2-A5-D5_PAD38578_c6ded78b")
 WORK = flags.deletable(CELL.stem)
@@ -68,6 +70,41 @@ def test_ends(
     assert (record["marked"], record["cell"]) == (False, str(CELL))
     assert record["ended"].endswith("Z")
     assert len(list(job.pipeline.path.iterdir())) == 1
+
+
+def test_the_first_of_failures_in_a_row_is_known(job: Job) -> None:
+    """Each failure names the first one since a success, also while it is tried again.
+
+    An attempt that was killed meanwhile forgets nothing. A time in the future is not believed.
+    """
+    began = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+    def fail(hours: int) -> object:
+        """Fail at this time; what the flags said during the attempt and after it."""
+        at = began + timedelta(hours=hours)
+        own = replace(job, owner=process.this_owner("deletable", "inline"))
+        with (
+            suppress(TemporaryError),
+            attempt_at(own, WORK, WorkRecord, clock=lambda: at),
+        ):
+            before = flag(job, "started").get("failing_since")
+            raise TemporaryError("no network")
+        return before, flag(job, "failed")["failing_since"]
+
+    first, later = "2026-11-23T12:00:00Z", "2026-11-23T11:00:00Z"
+    assert fail(0) == (None, first)
+    assert fail(2) == (first, first)
+    dead = replace(job.owner, token="dead", pid=1, pid_start=1, boot_id="earlier")
+    (job.pipeline / f"{WORK}.failed").rename(job.pipeline / f"{WORK}.started")
+    record = flag(job, "started") | json.loads(flag_files.line(dead))
+    (job.pipeline / f"{WORK}.started").write_text(json.dumps(record))
+    job = replace(job, config=replace(job.config, judge=lambda owner: (Liveness.DEAD, "proof")))
+    assert fail(3) == (first, first)
+    assert fail(-1) == (first, later)
+    with attempt_at(job, WORK, WorkRecord):
+        pass
+    assert "failing_since" not in flag(job, "done")
+    assert fail(5) == (None, "2026-11-23T17:00:00Z")
 
 
 def test_one_at_a_time(job: Job) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from blocked_cells import NOW, POLICY, ago, at, ended
+from blocked_cells import NOW, POLICY, ago, at, ended, failing
 from snapshots import attempt, cell, claim, flag, run
 
 from hesiod_watch.core.cell_contents import (
@@ -326,6 +326,12 @@ CASES: dict[str, Row] = {
         {},
         {},
         [("ingest-failed", ago(60), {"why": "pod5: permission denied", "landing": HERE})],
+    ),
+    "ingest fails for an hour": (
+        cell(completeness=RUNNING, arriving=IngestState(1, last_attempt=failing(3600))),
+        {},
+        {},
+        [("ingest-failed", ago(3660), {"why": "rot", "landing": HERE})],
     ),
     "ingest failed for a moment": (
         cell(arriving=IngestState(1, last_attempt=ended("failed", needs_person=False))),

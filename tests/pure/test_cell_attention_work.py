@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from blocked_cells import NOW, POLICY, ago, at, ended
+from blocked_cells import NOW, POLICY, ago, at, ended, failing
 from snapshots import cell, claim, flag, run
 
 from hesiod_watch.core.cell_contents import (
@@ -22,6 +22,7 @@ from hesiod_watch.core.ownership import Liveness, Owner, Progress, Wait, WorkerD
 from hesiod_watch.rules.cell_attention import attention_of_cell, job_waits
 from hesiod_watch.rules.late_data import said
 
+RAW = "/output/run/lib/cell/raw.json"
 PROVEN = Completeness(Verdict.PROVEN, "3 files")
 LATE = LateData({"fastq_pass": 1}, frozenset(), PROVEN)
 
@@ -183,8 +184,8 @@ CASES: dict[str, Row] = {
                 ago(60),
                 {
                     "why": "a: rot and 2 more",
-                    "raw": "/output/run/lib/cell/raw.json",
-                    "only_raw": "/output/run/lib/cell/raw.json",
+                    "raw": RAW,
+                    "only_raw": RAW,
                 },
             )
         ],
@@ -202,7 +203,7 @@ CASES: dict[str, Row] = {
                 {
                     "why": "output: rot",
                     "backed_up": "lib/cell",
-                    "raw": "/output/run/lib/cell/raw.json",
+                    "raw": RAW,
                 },
             )
         ],
@@ -221,6 +222,65 @@ CASES: dict[str, Row] = {
     ),
     "a backup that is retried": (
         cell(done=DONE, backup=ended("failed", needs_person=False)),
+        {},
+        {},
+        [],
+    ),
+    "copies that cannot be read": (
+        cell(done=DONE, verification=failing(3600)),
+        {},
+        {},
+        [("copies-unread", ago(3660), {"why": "rot"})],
+    ),
+    "copies that could not be read for a moment": (
+        cell(done=DONE, verification=failing(3599)),
+        {},
+        {},
+        [],
+    ),
+    "copies that a person must make readable": (
+        cell(done=DONE, verification=ended("failed", needs_person=True, reason="no manifest")),
+        {},
+        {},
+        [("copies-unread", ago(60), {"why": "no manifest"})],
+    ),
+    "damaged copies that cannot be read": (
+        cell(done=DONE, verification=failing(3600, problems=["output: x: missing"])),
+        {},
+        {},
+        [("copy-damaged", ago(60), {"why": "output: x: missing", "raw": RAW, "only_raw": RAW})],
+    ),
+    "a mark and a strip that fail": (
+        cell(done=DONE, deletable=failing(3600), strip=failing(7200)),
+        {},
+        {},
+        [
+            (
+                "deletion-behind",
+                ago(3660),
+                {
+                    "action": "deletable",
+                    "what": "its mark on the upstream could not be made or withdrawn",
+                    "why": "rot",
+                },
+            ),
+            (
+                "deletion-behind",
+                ago(7260),
+                {
+                    "action": "strip",
+                    "what": "its raw data could not be removed from the landing area",
+                    "why": "rot",
+                },
+            ),
+        ],
+    ),
+    "a mark and a strip that are refused": (
+        cell(
+            done=DONE,
+            deletable=ended("failed", failing_since=ago(9000).isoformat(), needs_person=True),
+            strip=failing(3599),
+        ),
         {},
         {},
         [],

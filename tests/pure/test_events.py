@@ -227,6 +227,12 @@ def test_sync_failed() -> None:
     assert key(sync("code 23")) != key(sync("code 23", "2026-11-23"))
     assert key(sync("code 23")) != key(sync("no such host"))
     assert key(sync("code 23", person=False)) == key(sync("code 23", outcome="done")) == ""
+    since = {"ended": "2026-11-22T10:00:00Z", "failing_since": "2026-11-22T09:00:00Z"}
+    first, other = (
+        replace(each, record={**each.record, **since})
+        for each in (sync("file a", person=False), sync("file b", person=False))
+    )
+    assert key(first) == key(other) != ""
 
 
 def test_copies() -> None:

@@ -30,7 +30,7 @@ FINDING = ChecksumFinding("1 file differs", "abc", TIME)
 COPY = CopyRecord("second", "i", "d", "/b", "m", "r", 1, 2, TIME, raw=True)
 RESULTS: list[WorkRecord] = [
     AttemptEnd("the disk is full", False, TIME, "lib/cell"),
-    AttemptEnd("killed", False, TIME, died=True),
+    AttemptEnd("killed", False, TIME, died=True, failing_since=TIME),
     BackupRecord("m", (COPY,), FINDING),
     ChecksumsRecord(FINDING),
     BackupRecord("m"),

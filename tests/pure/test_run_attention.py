@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blocked_cells import failing
 from snapshots import attempt, cell, claim, flag, run
 
 from hesiod_watch.core.circumstances import Circumstances, DeniedPath, RefusedAction
@@ -389,6 +390,12 @@ CASES: dict[str, tuple[Snapshot, dict[str, Any], list[Entry]]] = {
         {},
         [("sync-failed", "", ago(60), {"upstream": THERE, "why": "no right"})],
     ),
+    "a sync that fails for an hour": (
+        run(READY, upstream=THERE, sync=failing(3600)),
+        {},
+        [("sync-failed", "", ago(3660), {"upstream": THERE, "why": "rot"})],
+    ),
+    "a sync that fails for less": (run(READY, sync=failing(3599)), {}, []),
     "a sync that is retried": (run(READY, sync=sync("failed", needs_person=False)), {}, []),
     "a sync that is done": (run(READY, sync=sync("done", needs_person=True)), {}, []),
     "an unknown type": (

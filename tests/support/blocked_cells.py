@@ -23,6 +23,12 @@ def at(seconds: float) -> float:
     return ago(seconds).timestamp()
 
 
+def failing(seconds: float, **record: Any) -> Any:
+    """An attempt that failed so long after the first of the failures in a row."""
+    since = ago(60 + seconds).isoformat()
+    return ended("failed", needs_person=False, reason="rot", failing_since=since, **record)
+
+
 def ended(outcome: str, seconds: float = 60.0, **record: Any) -> Any:
     owner = Owner("t", time=ago(seconds).isoformat())
     return attempt(outcome, owner=owner, **{"ended": ago(seconds).isoformat(), **record})

@@ -218,6 +218,8 @@ NOT_FOLLOWED = {
     "new-data": "its command is that of `failed`",
     "second-copy": "needs an upstream with a second copy of the cell",
     "ingest-failed": "helps only after a person has mended the file",
+    "copies-unread": "needs a disk that has failed for an hour",
+    "deletion-behind": "needs a disk that has failed for an hour",
     "files-damaged": "helps only after a person has copied the files again",
     "files-repacked": "helps only after a person has brought the files back",
     "copy-damaged": "needs a backup whose copies are damaged",
