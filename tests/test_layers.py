@@ -69,6 +69,7 @@ PURE = frozenset(
             "itertools",
             "json",
             "math",
+            "operator",
             "pathlib",
             "re",
             "shlex",  # of it, only its quoting

@@ -14,7 +14,7 @@ import importlib
 import logging
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -28,6 +28,7 @@ from hesiod_watch.core.errors import (
     TemporaryError,
     UsageError,
 )
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import LOCAL, CellId, Snapshot
 from hesiod_watch.core.naming import display
@@ -51,7 +52,7 @@ Outcome = Literal["done", "nothing"]
 """`nothing`: another process did the work, or the work is no longer needed."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Job:
     """One action on one run, with everything that the action needs."""
 

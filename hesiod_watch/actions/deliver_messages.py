@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -18,6 +17,7 @@ from hesiod_watch.actions import Job, Outcome, SiteJob
 from hesiod_watch.actions.attempt import attempt_at
 from hesiod_watch.config import TRACKER
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.messages import Channel, Delivery, TicketRequest
 from hesiod_watch.core.model import Snapshot, Status
@@ -90,7 +90,7 @@ def _deliver(
     return failures
 
 
-@dataclass(frozen=True)
+@frozen
 class _Recipient:
     """One channel that receives a run's messages."""
 

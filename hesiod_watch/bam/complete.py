@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import hesiod_watch
@@ -25,6 +25,7 @@ from hesiod_watch.bam.front import read_header
 from hesiod_watch.bam.header import BamHeader, header_of, lost_lines
 from hesiod_watch.bam.records import BamReader, BamRecord, BamUnit
 from hesiod_watch.core.errors import BadSource, NoSpace, PermanentError, TemporaryError
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.fastq import bgzf, readback
 from hesiod_watch.fastq.blocks import BgzfBlocks
@@ -167,7 +168,7 @@ def _sort(source: Path, path: Path, index: Path, prefix: Path, threads: int) -> 
     raise PermanentError(f"{path}: sorting failed: {why}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _FileReading:
     """Content of a whole file, as read from the disk."""
 

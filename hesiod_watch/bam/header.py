@@ -14,7 +14,8 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from hesiod_watch.core.frozen import frozen
 
 MAGIC = b"BAM\1"
 TEXT_LIMIT = 64 << 20
@@ -30,7 +31,7 @@ _REFERENCE = re.compile(rb"[^\0-\x20\x7f]+")
 _LENGTH = re.compile(r"\tLN:([0-9]+)")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BamHeader:
     """The header of one file, or the union of several."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from hesiod_watch.bam.header import MAGIC, BamHeader, decode
 from hesiod_watch.core.errors import BadSource
+from hesiod_watch.core.frozen import frozen
 
 UNIT_BYTES = 2 << 20
 RECORD_LIMIT = 128 << 20
@@ -59,7 +59,7 @@ class BamRecord(NamedTuple):
         return self.qualities + self.bases
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BamUnit:
     """Some whole records: their bytes, and the places of their parts. Or the header of a file."""
 

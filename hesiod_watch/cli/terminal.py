@@ -9,10 +9,10 @@ import contextlib
 import os
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from hesiod_watch.core import ownership
+from hesiod_watch.core.frozen import frozen
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,7 +30,7 @@ STYLES = {
 }
 
 
-@dataclass(frozen=True)
+@frozen
 class StatusRow:
     """A run or a cell in the table of `status`. Text from disk must be escaped by `display`."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +26,7 @@ from hesiod_watch.config.reading import (
     joined,
     suggestion,
 )
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.model import Status
 from hesiod_watch.rules.events import COMMENT, EVENTS, KINDS, NOTHING, default_kinds
 
@@ -33,7 +34,7 @@ TRACKER = "rt"
 """Name of the tracker among the channels."""
 
 
-@dataclass(frozen=True)
+@frozen
 class SecretFileValue:
     """Path of a file, absolute or relative to the configuration file's directory; or empty."""
 
@@ -41,7 +42,7 @@ class SecretFileValue:
         return DirectoryValue()(node, reading, key) if TextValue()(node, reading, key) else None
 
 
-@dataclass(frozen=True)
+@frozen
 class EventKindsValue:
     """Mapping from events to kinds of message; events that are missing keep their defaults."""
 
@@ -64,7 +65,7 @@ class EventKindsValue:
         return kinds
 
 
-@dataclass(frozen=True)
+@frozen
 class StatusesValue:
     """Mapping from words of `status` to the tracker's own."""
 
@@ -83,7 +84,7 @@ class StatusesValue:
         return found
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrackerSettings:
     """Request Tracker 5, over its REST interface, version 2."""
 
@@ -119,7 +120,7 @@ class TrackerSettings:
     """Longest time to wait for a response."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChannelSettings:
     """Another channel: mail or chat, by the library Apprise."""
 
@@ -135,7 +136,7 @@ class ChannelSettings:
     """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NotifySettings:
     """Messages to people about runs."""
 

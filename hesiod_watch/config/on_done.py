@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated
 
 from hesiod_watch.config.reading import DurationValue, WordListValue
+from hesiod_watch.core.frozen import frozen
 
 MANIFEST = "{manifest}"
 """Stands for the path of the cell's `manifest.json` in the words of the command."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OnDoneSettings:
     """Command that is run once for each finished cell."""
 

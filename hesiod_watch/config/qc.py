@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Annotated
 
 import yaml
@@ -19,10 +18,11 @@ from hesiod_watch.config.reading import (
     joined,
     scalar,
 )
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.qc_verdict import NO_LIMIT, QcLimit, QcLimits
 
 
-@dataclass(frozen=True)
+@frozen
 class LimitValue:
     """`{fail: NUMBER, warn: NUMBER}`, one of them or both; `{}` for no limit.
 
@@ -54,7 +54,7 @@ class LimitValue:
         return QcLimit(found.get("warn"), found.get("fail"))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class QcSettings(QcLimits):
     """Limits for the cells of a type of run; a cell without limits gets no verdict."""
 

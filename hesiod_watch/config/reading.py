@@ -31,6 +31,7 @@ from typing import (
 
 import yaml
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
 
@@ -83,7 +84,7 @@ class NotAKey:
     """Marks a field that does not come from the file."""
 
 
-@dataclass(frozen=True)
+@frozen
 class TextValue:
     """Text on one line."""
 
@@ -98,7 +99,7 @@ class TextValue:
         return text
 
 
-@dataclass(frozen=True)
+@frozen
 class PatternValue:
     """Regular expression in Python's syntax."""
 
@@ -113,7 +114,7 @@ class PatternValue:
         return text
 
 
-@dataclass(frozen=True)
+@frozen
 class WordListValue:
     """List of words, each one argument of a command; an empty list for none."""
 
@@ -130,7 +131,7 @@ class WordListValue:
         return TextValue()(yaml.ScalarNode(f"{TAG}str", node.value), reading, key)
 
 
-@dataclass(frozen=True)
+@frozen
 class UserListValue:
     """List of users, each a name known on this host or a number; the value has the numbers."""
 
@@ -151,7 +152,7 @@ class UserListValue:
             raise ConfigMistake(f"there is no user {described(node)} on this host") from None
 
 
-@dataclass(frozen=True)
+@frozen
 class DirectoryValue:
     """Absolute path, or a path relative to the directory of the configuration file.
 
@@ -173,7 +174,7 @@ class DirectoryValue:
         return Path(os.path.normpath((reading.base or Path("/")) / text))
 
 
-@dataclass(frozen=True)
+@frozen
 class IntegerValue:
     """Whole number from `smallest` to `largest`.
 
@@ -199,7 +200,7 @@ class IntegerValue:
         return int(text)
 
 
-@dataclass(frozen=True)
+@frozen
 class DurationValue:
     """Time span from `at_least` seconds to a year.
 
@@ -224,7 +225,7 @@ class DurationValue:
         return seconds
 
 
-@dataclass(frozen=True)
+@frozen
 class BooleanValue:
     """true or false."""
 
@@ -235,7 +236,7 @@ class BooleanValue:
         return value
 
 
-@dataclass(frozen=True)
+@frozen
 class ChoiceValue:
     """One of a few words."""
 
@@ -251,7 +252,7 @@ class ChoiceValue:
         return text
 
 
-@dataclass(frozen=True)
+@frozen
 class SectionValue:
     """Mapping that is read into the dataclass `kind`."""
 
@@ -261,7 +262,7 @@ class SectionValue:
         return read_section(reading, self.kind, node, key)
 
 
-@dataclass(frozen=True)
+@frozen
 class NamedSectionsValue:
     """Mapping from names to mappings, each read into the dataclass `kind`, with `name` as key."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +26,7 @@ from hesiod_watch.config.reading import (
     suggestion,
 )
 from hesiod_watch.core.action_kinds import BACKUP, PROCESS, VERIFY
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.naming import display
 
 ACTIONS = (PROCESS.name, BACKUP.name, VERIFY.name)
@@ -47,7 +47,7 @@ def automatic_cpus() -> int:
     return AUTO
 
 
-@dataclass(frozen=True)
+@frozen
 class MemoryValue:
     """Amount of memory in sbatch's form, such as 4G; or empty."""
 
@@ -58,7 +58,7 @@ class MemoryValue:
         return text
 
 
-@dataclass(frozen=True)
+@frozen
 class TimeLimitValue:
     """Time span of at least a minute; or empty, which means None."""
 
@@ -68,7 +68,7 @@ class TimeLimitValue:
         return DurationValue(at_least=60)(node, reading, key)
 
 
-@dataclass(frozen=True)
+@frozen
 class SlurmActionsValue:
     """List of actions that are Slurm jobs."""
 
@@ -80,7 +80,7 @@ class SlurmActionsValue:
         return tuple(dict.fromkeys(names))
 
 
-@dataclass(frozen=True)
+@frozen
 class SbatchWordsValue:
     """List of options of sbatch, each one word that begins with `-`."""
 
@@ -92,7 +92,7 @@ class SbatchWordsValue:
         return words
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SlurmActionSettings:
     """Resources of one action, where they differ from those of all."""
 
@@ -121,7 +121,7 @@ class SlurmActionSettings:
     """More options of sbatch, after those for all actions."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SlurmSettings:
     """Work on a Slurm cluster, for `processing.executor: slurm`."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import date
 from typing import Annotated
 
@@ -16,10 +15,11 @@ from hesiod_watch.config.reading import (
     described,
     scalar,
 )
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.take_up import ALWAYS, NOW, TakeUpRule
 
 
-@dataclass(frozen=True)
+@frozen
 class SinceValue:
     """`now`, `always` or a day, written 2026-11-30; empty: not decided."""
 
@@ -37,7 +37,7 @@ class SinceValue:
             ) from None
 
 
-@dataclass(frozen=True)
+@frozen
 class PatternListValue:
     """List of regular expressions; a single one may be written without a list."""
 
@@ -46,7 +46,7 @@ class PatternListValue:
         return tuple(PatternValue()(each, reading, key) for each in nodes)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TakeUpSettings(TakeUpRule):
     """Which runs are taken up."""
 

@@ -7,7 +7,7 @@ own. There is no second list of keys. Fields that do not come from the file are 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -27,6 +27,7 @@ from hesiod_watch.config.reading import (
 from hesiod_watch.config.slurm import SlurmSettings
 from hesiod_watch.config.take_up_settings import TakeUpSettings
 from hesiod_watch.core import model
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.location import Location, parse_location, run_in
 from hesiod_watch.core.model import LOCAL, Policy
 from hesiod_watch.core.take_up import TakeUpRule
@@ -49,7 +50,7 @@ def default_ingest_workers() -> int:
     return max(1, len(os.sched_getaffinity(0)) // 4)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WatchSettings:
     """How the service notices changes."""
 
@@ -68,7 +69,7 @@ class WatchSettings:
     """Time between two listings of the upstreams, and between two syncs of a run."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EndpointSettings:
     """Directory that is mounted here or reached over ssh, and the limits of the connection."""
 
@@ -102,7 +103,7 @@ class EndpointSettings:
         return parse_location(self.location)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UpstreamSettings(EndpointSettings):
     """Upstream: the source of runs."""
 
@@ -130,7 +131,7 @@ class UpstreamSettings(EndpointSettings):
     mark_lasts: Annotated[float, DurationValue(at_least=1)] = 7 * 86400.0
     """How long such a mark counts. After that all copies are read again for a new one."""
 
-    take_up: TakeUpSettings = TakeUpSettings()  # noqa: RUF009 - it is frozen
+    take_up: TakeUpSettings = TakeUpSettings()
     """Which of its runs are taken up; a key that is not given here is as in `take_up`."""
 
     @property
@@ -139,7 +140,7 @@ class UpstreamSettings(EndpointSettings):
         return self.instrument or self.name.replace("_", "-")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunTypeSettings(model.RunType):
     """Type of run, and the settings of such runs."""
 
@@ -162,7 +163,7 @@ class RunTypeSettings(model.RunType):
     """Whether backups contain their raw data; `default`: `raw` of each backup decides."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BackupPlaceSettings(EndpointSettings):
     """Backup of results and raw data, on its own file system."""
 
@@ -173,7 +174,7 @@ class BackupPlaceSettings(EndpointSettings):
     """Whether raw data include the FASTQ and BAM files that the results can restore."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BackupSettings:
     """When backups are read again."""
 
@@ -184,7 +185,7 @@ class BackupSettings:
     """Greatest age of a copy's verification for which a deletion may rely on that copy."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StripSettings:
     """When raw data are removed from the landing area."""
 
@@ -194,7 +195,7 @@ class StripSettings:
     """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProcessingSettings:
     """How cells are processed."""
 
@@ -276,7 +277,7 @@ class ProcessingSettings:
         return max(self.workers, len(os.sched_getaffinity(0))) if automatic else self.workers
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReportSettings:
     """Settings of the report pages."""
 
@@ -284,7 +285,7 @@ class ReportSettings:
     """Name of the facility, shown at the top of each run's page; empty for none."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Config:
     """Whole configuration, checked."""
 

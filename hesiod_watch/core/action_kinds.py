@@ -5,9 +5,10 @@ A kind's name is its name in commands, records and logs, and in the flags of its
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
+
+from hesiod_watch.core.frozen import frozen
 
 Slots = int | Literal["unlimited", "workers", "ingest_workers", "per upstream"]
 """How many workers of one action run at once on a host; two are keys of the configuration."""
@@ -22,7 +23,7 @@ class ActionMode(Enum):
     CLAIMED = "in its own process, once per cell: the cell is claimed before"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ActionKind:
     """An action, as `hesiod-watch perform ACTION` names it.
 

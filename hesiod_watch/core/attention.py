@@ -12,11 +12,12 @@ quoted for a shell. The steps of a kind are in the order in which a person tries
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from enum import StrEnum
 from string import Formatter
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import quoted
 
@@ -39,7 +40,7 @@ class Severity(StrEnum):
     PERSON = "person"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """Step of a person: in words, and as a command for a shell if one does it."""
 
@@ -50,7 +51,7 @@ class Step:
         return f"{self.words}: {self.command}" if self.command else self.words
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attention:
     """One thing that is blocked."""
 
@@ -128,7 +129,7 @@ def with_rights(found: Attention, rights: tuple[Step, ...], user: str, place: st
     return replace(found, steps=(*grant, *after))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AttentionKind:
     """One kind of blocked thing: its severity, its meaning, its sentence and its steps."""
 

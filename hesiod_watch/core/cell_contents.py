@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
+
+from hesiod_watch.core.frozen import frozen
 
 DATA_SUFFIXES = (".fastq", ".fastq.gz", ".fq", ".fq.gz", ".fast5", ".pod5", ".bam", ".cram", ".sam")
 """Endings of the names of data files, also of formats that no final_summary counts."""
@@ -20,7 +22,7 @@ class DataKind(StrEnum):
     BAI = "bai"  # index of a BAM file; counted only where a final_summary states its number
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FinalSummary:
     """One parsed final_summary file."""
 
@@ -35,7 +37,7 @@ class FinalSummary:
         return self.values.get("acquisition_run_id", "")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NamedFiles:
     """A number of files of a cell; the first of them by name."""
 
@@ -52,7 +54,7 @@ NAMED = 5
 """Most files, or numbers of files, that a sentence names."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FileNames:
     """Evidence in the names of the files of one kind, apart from their number."""
 
@@ -62,7 +64,7 @@ class FileNames:
     foreign: NamedFiles = NamedFiles()  # files of no acquisition that a final_summary names
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ListedFiles:
     """Files of one kind that MinKNOW lists by name in its `output_hash` files."""
 
@@ -71,7 +73,7 @@ class ListedFiles:
     unnamed: int = 0  # files here that the list does not name
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CellContents:
     """Content of a cell's directory, as far as it matters for completeness."""
 
@@ -108,7 +110,7 @@ class Verdict(StrEnum):
     BY_HAND = "by-hand"  # not proven, but accepted as complete by a person
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shortfall:
     """One wrong count: `found` files of `kind` where the final_summary says `expected`."""
 
@@ -117,7 +119,7 @@ class Shortfall:
     expected: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Completeness:
     """Verdict on a cell's data, with a sentence for people."""
 
@@ -181,7 +183,7 @@ class Completeness:
             return None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LateData:
     """Data files that came into a cell's directory after the cell was processed."""
 

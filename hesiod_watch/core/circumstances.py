@@ -7,14 +7,15 @@ Each process states what it knows. A field that a process cannot know keeps its 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.model import CellId, RunName
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UpstreamAnswer:
     """Last answer of an upstream."""
 
@@ -26,7 +27,7 @@ class UpstreamAnswer:
     missing: tuple[str, ...] = ()  # locations of unfinished runs that it does not list any more
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RefusedAction:
     """Last refusal or failure of an action that left no flag."""
 
@@ -39,7 +40,7 @@ class RefusedAction:
     again: datetime | None = None  # next attempt; None: at the next look
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SlurmSilence:
     """A part of Slurm that does not answer."""
 
@@ -47,7 +48,7 @@ class SlurmSilence:
     since: datetime | None = None  # first failure in a row; None: unknown
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SlurmCondition:
     """Condition of Slurm, where jobs do the work."""
 
@@ -63,7 +64,7 @@ class SlurmCondition:
         return self.controller is not None or self.accounting is not None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeniedPath:
     """Directory in which this user must write for the run's work, and may not."""
 
@@ -72,7 +73,7 @@ class DeniedPath:
     cell: CellId | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Heartbeat:
     """Last look at the landing area of a process that watches it."""
 
@@ -84,7 +85,7 @@ class Heartbeat:
     state_file: str = ""  # name of the file that has its heartbeat
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ConfigEffects:
     """Keys of the configuration that have no effect, or a total one, on the present runs."""
 
@@ -99,7 +100,7 @@ class ConfigEffects:
     config: str = ""  # path of the configuration
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Circumstances:
     """Everything outside a run that can block it, as far as this process knows it."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hesiod_watch.core.attention import Attention
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.model import CellId, RunName
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Event:
     """One occurrence that people may want to know about."""
 

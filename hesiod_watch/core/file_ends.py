@@ -14,7 +14,8 @@ damaged if it contains only zeros, or if another file of this kind in the same c
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from hesiod_watch.core.frozen import frozen
 
 HEAD_BYTES = 48
 TAIL_BYTES = 28
@@ -25,7 +26,7 @@ _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000
 KINDS = (".pod5", ".bam", ".fast5")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FileEnds:
     """The first and the last bytes of a file, at most HEAD_BYTES and TAIL_BYTES of them."""
 

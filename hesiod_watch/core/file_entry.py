@@ -8,10 +8,11 @@ step adds what it knows; a field that is not known is 0 or "".
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.records import whole_number
 
 EntryKind = Literal["f", "d", "l", "o"]
@@ -43,7 +44,7 @@ class FileStatus(Protocol):
     def st_ino(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FileEntry:
     """One entry of a directory. Times are nanoseconds since the epoch, by the file system's clock.
 

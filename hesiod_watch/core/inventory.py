@@ -12,9 +12,9 @@ The upstream needs GNU find, xargs and md5sum, which every sequencer (Ubuntu) ha
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from hesiod_watch.core.file_entry import Entries, EntryKind, FileEntry, changed_names, is_inside
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.naming import display, is_final_summary
 from hesiod_watch.core.records import parse_whole
 
@@ -195,7 +195,7 @@ def encoded(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Inventory:
     """All files of a cell on its upstream at one moment."""
 

@@ -7,8 +7,8 @@ could be read as an option, as rsync's `host::module`, or as another directory t
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.model import LOCAL
 from hesiod_watch.core.naming import display, run_problem
 
@@ -18,7 +18,7 @@ _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 _FORMS = f"{LOCAL}, /directory or [user@]host:/directory"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Location:
     """Parsed location of an upstream, or of a directory in it."""
 

@@ -11,11 +11,12 @@ library only when it is needed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from hesiod_watch.core.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Delivery:
     """One message for a channel to deliver."""
 
@@ -37,7 +38,7 @@ class Delivery:
     """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TicketRequest:
     """Wanted state of a run's ticket, independent of its messages."""
 
@@ -53,7 +54,7 @@ class TicketRequest:
     """Status in the channel's own words; "" leaves the status as it is."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeliveryReceipt:
     """Confirmation that a message was delivered exactly once."""
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
 
@@ -25,7 +26,7 @@ _ALWAYS = ("files", "agreeing", "differing", "absent")
 _DIGEST = 12
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChecksumFinding:
     """Finding about a cell, as the flag of each work that has compared it contains it."""
 
@@ -54,7 +55,7 @@ class ChecksumFinding:
 NO_FINDING = ChecksumFinding()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MinknowChecksums:
     """Result of comparing a cell's files with MinKNOW's checksums.
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from hesiod_watch.core.frozen import frozen
 
 REPORT_MAX_BYTES = 64 << 20  # a real one of three days has 2.4 MB
 MOST_SCANS = 2000
@@ -17,7 +19,7 @@ _AVAILABLE = "single_pore"
 _LONGEST = 200  # characters of a text
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PoreScan:
     """One scan of all pores of a flow cell."""
 
@@ -30,7 +32,7 @@ class PoreScan:
         return {"seconds": self.seconds, "available": self.available, "pores": self.pores}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MinknowReport:
     """Values of a report that are used; missing or malformed ones are left out."""
 

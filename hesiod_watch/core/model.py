@@ -19,6 +19,7 @@ from typing import Literal, NewType
 from hesiod_watch.core import pooled
 from hesiod_watch.core.action_kinds import ActionKind
 from hesiod_watch.core.cell_contents import Completeness, LateData
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.ownership import Attempt, CellFlags, Progress
 from hesiod_watch.core.pooled import PooledCell
 from hesiod_watch.core.queued_messages import Outbox
@@ -64,7 +65,7 @@ class CellId:
         return "/".join(self.parts)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CellName:
     """Parts of a cell's directory name.
 
@@ -81,7 +82,7 @@ class CellName:
     suffix: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ListedRun:
     """One run in the listing of its upstream."""
 
@@ -89,7 +90,7 @@ class ListedRun:
     cells: frozenset[CellId]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IngestState:
     """FASTQ ingest state of a cell that is still being written.
 
@@ -102,7 +103,7 @@ class IngestState:
     last_attempt: Attempt | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cell:
     """One observed cell: its state on disk, on its upstream and in flags."""
 
@@ -180,7 +181,7 @@ class Status(StrEnum):
     INCOMPLETE = "incomplete"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class QuarantinedName:
     """Name of a run, or of something in a run, that is never worked on, and why."""
 
@@ -189,7 +190,7 @@ class QuarantinedName:
     kind: str = "quarantined"  # kind of attention: quarantined, doubled, pooled, unreadable, …
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Snapshot:
     """Everything known about one run at one moment. Rules need nothing else."""
 
@@ -242,7 +243,7 @@ class Snapshot:
         return next((candidate for candidate in self.cells if candidate.id == cell), None)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunType:
     """Configured type of run, such as internal or visitor: its names and its special treatment."""
 
@@ -255,7 +256,7 @@ class RunType:
     backup_raw: Literal["default", "true", "false"] = "default"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Action:
     """One piece of work to do now, with the reason that an operator will ask for at 3 a.m."""
 
@@ -274,7 +275,7 @@ class Action:
         return " ".join(part for part in (self.name, self.run, str(self.cell or "")) if part)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Policy:
     """Settings of the configuration that decide what is done when. Times are in seconds."""
 
@@ -304,7 +305,7 @@ class Policy:
     channels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Decision:
     """Plan for one run: actions to start now, and what the run waits for."""
 

@@ -7,11 +7,12 @@ names its owner. An *attempt* is repeatable work on a cell or a run.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.records import record_in, why_in
 
 
@@ -23,7 +24,7 @@ class Liveness(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Owner:
     """Owner of a claim: the one JSON line in a `started` flag.
 
@@ -60,7 +61,7 @@ class Recorded:
         return {}
 
 
-@dataclass(frozen=True)
+@frozen
 class Flag(Recorded):
     """One file under `pipeline/`. `text` is None if the file was not read."""
 
@@ -83,7 +84,7 @@ class Flag(Recorded):
         return why_in(self.text)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WorkerDeath:
     """End of a worker without a result, as the process that started it saw and recorded it."""
 
@@ -91,7 +92,7 @@ class WorkerDeath:
     time: str  # ISO 8601, UTC
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Claim:
     """One epoch of a claim: its decider, its worker, and whether they are alive."""
 
@@ -107,7 +108,7 @@ class Claim:
     asked: bool = True  # False: its flags were not read, because it cannot matter any more
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CellFlags:
     """Facts that flags record about one cell."""
 
@@ -133,7 +134,7 @@ class Wait(StrEnum):
     TO_RETRY = "waiting to try again"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Progress:
     """Last progress report of a worker; for people, never for decisions."""
 
@@ -146,7 +147,7 @@ class Progress:
     note: str = ""  # e.g. "waiting: no space left on the output file system"
 
 
-@dataclass(frozen=True)
+@frozen
 class Attempt(Recorded):
     """Last attempt at repeatable work on a cell or a run, under way or ended."""
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from hesiod_watch.core.file_entry import FileEntry
+from hesiod_watch.core.frozen import frozen
 
 _CELL = re.compile(
     r"(?![0-9]{8}_[0-9]{3,6}_)(?P<flow_cell>[A-Za-z0-9_-]*?)"
@@ -28,7 +28,7 @@ _ENDS_WITH_ID = re.compile(r"(.*)_([0-9a-f]{8})", re.DOTALL)
 _PART = re.compile(r"_(?:pass|fail|skip)(?=_|$)")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PooledCell:
     """Acquisition in a pooled directory: the ids in the names of its files."""
 

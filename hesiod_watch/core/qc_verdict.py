@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any
+
+from hesiod_watch.core.frozen import frozen
 
 
 class QcGrade(StrEnum):
@@ -16,7 +18,7 @@ class QcGrade(StrEnum):
     FAIL = "FAIL"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class QcLimit:
     """Limit of one number; None: no limit."""
 
@@ -30,7 +32,7 @@ class QcLimit:
 NO_LIMIT = QcLimit()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class QcLimits:
     """Limits for the cells of one type of run. All but one are the smallest good values."""
 
@@ -43,7 +45,7 @@ class QcLimits:
     pores: QcLimit = NO_LIMIT
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class QcVerdict:
     """Grade of a cell, and the reasons for it; none for PASS."""
 

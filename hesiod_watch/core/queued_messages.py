@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.ownership import Attempt
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OutboxMessage:
     """One message of a run's outbox."""
 
@@ -23,7 +24,7 @@ class OutboxMessage:
     problem: str = ""  # why the file cannot be delivered in its present form
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outbox:
     """Outbox of a run, `pipeline/messages/`: its queued and its delivered messages."""
 

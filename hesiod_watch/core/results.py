@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, field, fields
 from datetime import datetime
 from typing import Any, ClassVar, Self, TypeVar
 
 from hesiod_watch.core.cell_contents import Completeness
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.minknow_checksums import NO_FINDING, ChecksumFinding
 from hesiod_watch.core.ownership import Attempt, Flag
 from hesiod_watch.core.records import current, numbers_in, texts_in, whole_number
 from hesiod_watch.core.times import time_of
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CopyRecord:
     """One copy of a cell that was read completely and agreed with its facts."""
 
@@ -85,7 +86,7 @@ _READERS: dict[str, Callable[[object], Any]] = {
 """Reader of a value in a record, by the type of its field."""
 
 
-@dataclass(frozen=True)
+@frozen
 class WorkRecord:
     """Result of work that records nothing but how it ended, and base of all other results.
 
@@ -142,7 +143,7 @@ _EMPTY: dict[type, Any] = {}
 """Results of work that recorded nothing, by their class."""
 
 
-@dataclass(frozen=True)
+@frozen
 class AttemptEnd(WorkRecord):
     """How an attempt ended; spelled alike in the record of every attempt."""
 
@@ -155,14 +156,14 @@ class AttemptEnd(WorkRecord):
     failing_since: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class ChecksumsRecord(WorkRecord):
     """Result of comparing a cell with MinKNOW's checksums before it counts as complete."""
 
     finding: ChecksumFinding = NO_FINDING
 
 
-@dataclass(frozen=True)
+@frozen
 class BackupRecord(WorkRecord):
     """Result of backing up a cell: its verified copies."""
 
@@ -173,14 +174,14 @@ class BackupRecord(WorkRecord):
     damaged_ends: bool = False  # raw data without the end markers of their format
 
 
-@dataclass(frozen=True)
+@frozen
 class RunBackupRecord(WorkRecord):
     """Result of backing up a run's own files."""
 
     covers: str = ""  # digest of the cells at the time, `backup_schedule.run_digest`
 
 
-@dataclass(frozen=True)
+@frozen
 class VerificationRecord(WorkRecord):
     """Result of reading a cell's copies again."""
 
@@ -193,7 +194,7 @@ class VerificationRecord(WorkRecord):
     raw_made: bool = False  # this reading made `raw.json`
 
 
-@dataclass(frozen=True)
+@frozen
 class HookRecord(WorkRecord):
     """Result of running the facility's command for a cell."""
 
@@ -203,7 +204,7 @@ class HookRecord(WorkRecord):
     failing: str = ""  # while it is run again: the failure before, if that needed a person
 
 
-@dataclass(frozen=True)
+@frozen
 class MarkRecord(WorkRecord):
     """Result of marking a cell on its upstream as safe to delete."""
 
@@ -218,7 +219,7 @@ class MarkRecord(WorkRecord):
     finding: ChecksumFinding = NO_FINDING
 
 
-@dataclass(frozen=True)
+@frozen
 class StripRecord(WorkRecord):
     """Result of removing a cell's raw data from the landing area."""
 
@@ -237,7 +238,7 @@ class StripRecord(WorkRecord):
         return self.files == 0
 
 
-@dataclass(frozen=True)
+@frozen
 class DoneRecord(WorkRecord):
     """Result of processing a cell, the content of `{cell}.done`; empty for a person's flag."""
 
@@ -266,7 +267,7 @@ class DoneRecord(WorkRecord):
         return f"{self.time} {self.epoch} {self.manifest_md5}" if self.time else "by hand"
 
 
-@dataclass(frozen=True)
+@frozen
 class DamageRecord(WorkRecord):
     """Damaged sources of a cell, in its flag `failed`; empty where it failed for another reason."""
 
@@ -290,7 +291,7 @@ class DamageRecord(WorkRecord):
         return cls(tuple(kept), len(every))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeliveryFailure:
     """Why a channel does not accept a run's messages, and when it is retried.
 
@@ -304,7 +305,7 @@ class DeliveryFailure:
     needs_person: bool = False  # a retry alone will not help
 
 
-@dataclass(frozen=True)
+@frozen
 class DeliveryRecord(WorkRecord):
     """Result of delivering a run's messages: the failure of each channel that has one."""
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
 
@@ -21,7 +22,7 @@ NAMED = 24
 """Most barcodes that a sentence names."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SheetRow:
     """A barcode of the sample sheet; "" where the sheet has no value."""
 
@@ -55,7 +56,7 @@ class SheetRow:
         return row if row.barcode else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SampleSheet:
     """Barcodes that a sample sheet names, in its order."""
 

@@ -6,14 +6,15 @@ A place is the landing area or an upstream. A run that is not taken up is *histo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.records import texts_in
 
 NOW, ALWAYS = "now", "always"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TakeUpRule:
     """Which runs of a place are taken up."""
 
@@ -30,7 +31,7 @@ class TakeUpRule:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FirstLook:
     """Finished runs that a place had at the first look with a setting of `since`."""
 

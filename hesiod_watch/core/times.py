@@ -8,8 +8,9 @@ long work rests after a failure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+from hesiod_watch.core.frozen import frozen
 
 
 def iso(moment: datetime) -> str:
@@ -59,7 +60,7 @@ def due_until(until: datetime | None, now: datetime, longest: timedelta) -> date
     return now if until is None or rested(until - longest, now, longest) else until
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BackOff:
     """Waiting times after failures: the first one, multiplied each time, up to the longest."""
 

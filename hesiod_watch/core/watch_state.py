@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from functools import lru_cache
 
 from hesiod_watch.core.attention import Attention, Severity, Step
 from hesiod_watch.core.circumstances import RefusedAction, UpstreamAnswer
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.model import CellId, RunName, Status
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.records import texts_in, whole_number
@@ -48,7 +49,7 @@ def shared_text(text: str) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunSummary:
     """One run as the page and the metrics show it."""
 
@@ -88,7 +89,7 @@ class RunSummary:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SiteTotals:
     """All runs of a site in numbers."""
 
@@ -123,7 +124,7 @@ def listed_runs(runs: Iterable[RunSummary], found: Iterable[Attention]) -> tuple
     return tuple(listed)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WatchState:
     """Knowledge of a service or a poll after its last look at all runs."""
 

@@ -17,13 +17,14 @@ from __future__ import annotations
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum, auto
 from pathlib import Path
 
 from isal import isal_zlib
 
 from hesiod_watch.core.file_entry import FileEntry
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.fastq import bgzf
 from hesiod_watch.fastq.compress import compress
 from hesiod_watch.fastq.durable import OutputFile, OutputReader
@@ -53,7 +54,7 @@ class _Encoding(Enum):
     REWRITE = auto()  # one new gzip member
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AppendedSource:
     """One source as it was read, and what was written of it."""
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from isal import isal_zlib
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.fastq.durable import read_whole, replace_whole
 
 NAME = "checkpoint.bin"
@@ -24,7 +24,7 @@ _CRC32 = struct.Struct("<I")  # CRC-32 of all following bytes
 _SIZE = struct.Struct("<I")  # bytes of the index
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OutputCheckpoint:
     """Checkpoint of one output: number of pieces, packed statistics and the MD5 state."""
 
@@ -33,7 +33,7 @@ class OutputCheckpoint:
     md5: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Checkpoint:
     """All outputs by number, as of the first `length` bytes of the journal with their `crc32`."""
 

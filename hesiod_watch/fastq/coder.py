@@ -10,7 +10,6 @@ version or for another processor fails this test and is not used.
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
 from importlib.machinery import EXTENSION_SUFFIXES
 from io import BytesIO
 from pathlib import Path
@@ -21,6 +20,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from hesiod_watch.core.errors import PermanentError
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.fastq.bgzf import BLOCK_BYTES
 from hesiod_watch.fastq.blocks import BgzfBlocks
 
@@ -48,7 +48,7 @@ def _error_units() -> NDArray[np.uint64]:
 ERROR_UNITS: Final = _error_units()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scan:
     """Places and figures of the whole records at the start of some text."""
 

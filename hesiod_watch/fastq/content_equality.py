@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from hesiod_watch.bam.front import read_header
 from hesiod_watch.bam.header import lost_lines
 from hesiod_watch.bam.records import BamReader
 from hesiod_watch.core.errors import BadSource
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.fastq.durable import OutputReader
 from hesiod_watch.fastq.formats import is_bam
 from hesiod_watch.fastq.gunzip import GzipReader
@@ -26,7 +26,7 @@ _BUFFER_BYTES = 256 << 10
 ReadInto = Callable[[memoryview], int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TextHash:
     """Size and SHA-256 of inflated text. Equal hashes mean the same text."""
 
@@ -34,7 +34,7 @@ class TextHash:
     sha256: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ContentReading:
     """Result of reading a source: MD5 of all its bytes, and its text or the reason why not."""
 

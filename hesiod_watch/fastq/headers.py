@@ -14,8 +14,9 @@ many words are tried together. The rest is parsed word by word, at four times th
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from hesiod_watch.core.frozen import frozen
 
 CHANNEL, START, SCORE, MODEL = range(4)
 
@@ -41,7 +42,7 @@ _BARCODE = re.compile(r"(?:_[A-Z]{3}-[A-Z0-9-]+)?_(?:barcode\d+\w*|unclassified)
 _SANE = re.compile(r"[\w.@+:-]{1,120}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HeaderColumns:
     """Raw values of some headers, by field: one value per header.
 

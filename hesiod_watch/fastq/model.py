@@ -6,11 +6,11 @@ output that never changes afterwards.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hesiod_watch.core.file_entry import FileEntry
+from hesiod_watch.core.frozen import frozen
 
 if TYPE_CHECKING:
     from hesiod_watch.fastq.statistics import ReadStatistics
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Level = Literal["default", "fast", "small"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Output:
     """One file to make: its final name, and its sources in their final order."""
 
@@ -33,7 +33,7 @@ class Output:
         return sum(source.size for source in self.sources)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settings:
     """Settings for writing outputs.
 
@@ -49,7 +49,7 @@ class Settings:
     processes: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Piece:
     """One source in its output: `length` bytes of whole gzip members, with their CRC-32.
 
@@ -90,7 +90,7 @@ class Piece:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SourceIdentity:
     """Hints about a source's file when it was read, and the checksum of its bytes."""
 
@@ -99,7 +99,7 @@ class SourceIdentity:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IndexFile:
     """Index of a sorted output of BAM, whole and fsynced at `path`."""
 
@@ -109,7 +109,7 @@ class IndexFile:
     md5: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Written:
     """One output, whole and fsynced at `path` (still under its temporary suffix)."""
 
@@ -126,7 +126,7 @@ class Written:
     index: IndexFile | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tally:
     """Progress of the work."""
 

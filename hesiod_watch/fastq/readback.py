@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +22,7 @@ from isal import isal_zlib
 from hesiod_watch.bam.front import header_in
 from hesiod_watch.core.errors import BadSource, PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import FileEntry
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.fastq.blocks import BgzfBlocks
 from hesiod_watch.fastq.durable import OutputReader
@@ -37,7 +37,7 @@ from hesiod_watch.host.files import OpenDirectory, checksums, regular
 _BUFFER_BYTES = 256 << 10
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TextChecksum:
     """Length and CRC-32 of a source's uncompressed text; equal ones mean the same reads."""
 
@@ -48,7 +48,7 @@ class TextChecksum:
         return TextChecksum(self.size + len(more), isal_zlib.crc32(more, self.crc32))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReadbackResult:
     """Figures of the first `pieces` pieces; the next piece is not as it was written."""
 

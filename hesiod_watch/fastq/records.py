@@ -16,13 +16,13 @@ The compiled coder, where available, scans usual text. Everything else is judged
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hesiod_watch.core.errors import BadSource
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.text import number_of
 from hesiod_watch.fastq.coder import CODER, FastqCoder, Scan
 
@@ -37,7 +37,7 @@ _NEWLINE, _RETURN, _AT, _PLUS = b"\n\r@+"
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecordUnit:
     """Some whole records. The next unit overwrites `data`."""
 

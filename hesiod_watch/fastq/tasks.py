@@ -6,17 +6,17 @@ receive a `StopRequest`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from hesiod_watch.core.errors import BadSource
 from hesiod_watch.core.file_entry import FileEntry
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.fastq.model import Level, Piece
 from hesiod_watch.fastq.statistics import ReadStatistics
 from hesiod_watch.host.files import OpenDirectory
 
 
-@dataclass(frozen=True)
+@frozen
 class TaskLimits:
     """Limits of one batch; the first limit that is reached ends the batch."""
 
@@ -25,7 +25,7 @@ class TaskLimits:
     seconds: float = 10.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OutputPart:
     """Sources to append to one output. No other process writes to it meanwhile."""
 
@@ -37,7 +37,7 @@ class OutputPart:
     header: tuple[str, ...] = ()  # lines that journalled pieces add to the header of a BAM output
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AppendTask:
     """One batch."""
 
@@ -49,12 +49,12 @@ class AppendTask:
     skip_bad: bool = False  # leave out a bad source, and append the sources after it
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StopRequest:
     """Request to end the task after the current source."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskProgress:
     """Work done since the last progress message."""
 
@@ -63,7 +63,7 @@ class TaskProgress:
     bases: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OutputGrowth:
     """Pieces appended to one output, durable and read back; ready for the journal."""
 
@@ -74,7 +74,7 @@ class OutputGrowth:
     md5: bytes | None  # saved digest of the output with the pieces
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskResult:
     """Result of a task: the outputs that have grown, and the error that ended it early, if any.
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from hesiod_watch.core.file_entry import FileEntry
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.fastq import bgzf, md5, readback
 from hesiod_watch.fastq.append import AppendedSource, OnUnit, OutputAppender
 from hesiod_watch.fastq.formats import is_compressed
@@ -31,7 +32,7 @@ HEAD_BYTES = 1 << 16
 """Longest first line that is kept."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TextCopy:
     """A copy, whole and fsynced at `path`, and what its text looks like."""
 

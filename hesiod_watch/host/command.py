@@ -22,12 +22,12 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from hesiod_watch.core.errors import TemporaryError
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.text import span_text
 
 LARGEST = 1 << 30
@@ -41,7 +41,7 @@ _WITH_US = ("setpriv", "--pdeathsig", "TERM")
 _POLL = 0.1  # seconds until the end of output, or a request to stop, is noticed
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CommandResult:
     """Result of a command.
 

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from hesiod_watch.core.errors import PermanentError
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.system_errors import NotRegularFile
 from hesiod_watch.host.files import chunks, regular
@@ -24,7 +25,7 @@ LARGEST = 10_000  # bytes
 KEYS = ("token", "user", "password")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Credentials:
     """A token, or a user and a password; unused fields are empty."""
 

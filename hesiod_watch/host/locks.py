@@ -13,10 +13,10 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from hesiod_watch.core.errors import PermanentError
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.host.files import open_or_create
 
 RUNTIME = Path("/run/hesiod-watch")
@@ -26,7 +26,7 @@ FALLBACK = Path("/var/tmp")  # noqa: S108 -- the directory in it is private
 """Directory used if another user made ours in the temporary directory."""
 
 
-@dataclass(frozen=True)
+@frozen
 class _LockChoice:
     """The first usable candidate for the directory of the locks, and why others are not used."""
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.host.command import run
 
 Kind = Literal["local", "network", "stacked", "unknown"]
@@ -42,7 +42,7 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 _SEPARATOR = 6  # first field that may be the "-" after the optional fields
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mount:
     """Mount of a path. `fstype` is "" if it is unknown."""
 
@@ -53,7 +53,7 @@ class Mount:
         return f"{self.fstype} ({self.kind})" if self.fstype else "a file system of unknown type"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _MountinfoLine:
     id: str
     parent: str

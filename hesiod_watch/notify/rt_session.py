@@ -18,7 +18,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +27,7 @@ import rt.exceptions
 import rt.rest2
 
 from hesiod_watch.core.errors import PermanentError
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.naming import display
 from hesiod_watch.notify.rt_errors import translated
 from hesiod_watch.notify.rt_http import client
@@ -36,7 +36,7 @@ from hesiod_watch.rules.rt_text import ANEW, quoted, ticket_query
 REST = "/REST/2.0/"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FoundTicket:
     """A ticket in Request Tracker."""
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from hesiod_watch.config import EndpointSettings
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.host.command import CommandResult, CommandRunner, run
 from hesiod_watch.remote import ssh
 from hesiod_watch.rules.exit_codes import is_of_ssh
@@ -19,7 +19,7 @@ from hesiod_watch.rules.ssh_advice import ssh_advice
 _PATTERN = re.compile(r"([*?\[\]\\])")
 
 
-@dataclass(frozen=True)
+@frozen
 class Endpoint:
     """Host of a sequencer or a backup, with the limits for each command there."""
 

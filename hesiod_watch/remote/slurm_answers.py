@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TypeAlias
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.naming import display
 from hesiod_watch.host.command import CommandResult
 from hesiod_watch.rules.lost_nodes import NodeState
@@ -56,7 +56,7 @@ class SubmissionOutcome(StrEnum):
     LOST = "lost"  # there may be a job of that name, now or later
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Submission:
     """Answer to an attempt to submit a job."""
 

@@ -7,11 +7,11 @@ bases? How good are they? Which barcodes? Was the flow cell healthy? Where are t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup, escape
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.naming import DUPLEX, PARTS
 from hesiod_watch.core.qc_verdict import QcGrade
 from hesiod_watch.core.sample_sheet import UNPLACED, SheetRow
@@ -62,7 +62,7 @@ TIME_CHARTS: tuple[Callable[[QcDocument], Chart | None], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PageState:
     """Line at the top of the page. `tone` is good, busy, warn, bad or none."""
 
@@ -92,7 +92,7 @@ NOT_BASECALLED = PageState("none", "Every announced file is here; basecalling wa
 _NO_STATE = PageState("none", "Completeness is not known")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HeadlineFigure:
     """One of the six main numbers: short number and unit, exact text, and a line below it."""
 
@@ -103,7 +103,7 @@ class HeadlineFigure:
     aside: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BarcodeRow:
     """Row of the barcode table. Bars are fractions of the longest bar."""
 

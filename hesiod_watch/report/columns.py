@@ -7,10 +7,10 @@ without colour.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.report.svg import (
     AxisTick,
     Chart,
@@ -24,7 +24,7 @@ from hesiod_watch.report.svg import (
 WORDS = {"pass": "passed", "fail": "failed", "skip": "skipped", "all": "all reads"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Column:
     """Column at a place of the canvas, in fractions of its width; `label` is what it is about."""
 
@@ -34,7 +34,7 @@ class Column:
     amounts: Mapping[str, float]  # by part, from the base line upwards
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ColumnChart:
     """Drawing instructions for a chart in columns; `chart` draws all of them."""
 

@@ -7,9 +7,9 @@ shown for fewer than FEWEST others, because their median says little.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import median
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.report.formatting import UNKNOWN, bases_text, quality_text, share_text
 from hesiod_watch.report.tolerant import number
 
@@ -28,7 +28,7 @@ COMPARED: tuple[tuple[str, str, Callable[[float], str]], ...] = (
 Figures = Mapping[str, float | None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ComparedFigure:
     """One number of a cell beside those of the others; `standing` is "" without a comparison."""
 

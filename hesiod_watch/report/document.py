@@ -8,10 +8,10 @@ types of the caller).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.minknow_checksums import KEY, MinknowChecksums
 from hesiod_watch.core.minknow_report import PoreScan
 from hesiod_watch.core.naming import DUPLEX_PARTS
@@ -34,7 +34,7 @@ assignments.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BarcodeReads:
     """Reads of one barcode; `label` is the name of its directory, or "not barcoded"."""
 
@@ -49,7 +49,7 @@ class BarcodeReads:
         return headline(self.total, self.parts)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FileCount:
     """Files of one kind: announced by MinKNOW (None: not stated) and found."""
 
@@ -63,7 +63,7 @@ class FileCount:
         return 0 if self.announced is None else (self.found or 0) - self.announced
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ListedOutput:
     """Output file that hesiod-watch wrote."""
 
@@ -74,7 +74,7 @@ class ListedOutput:
     md5: str
 
 
-@dataclass(frozen=True)
+@frozen
 class QcDocument:
     """Qc document of a cell, with typed and tolerant access."""
 

@@ -7,11 +7,11 @@ displays: Flongle (126 channels), MinION and GridION (512), PromethION (3000).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from statistics import median
 
 from markupsafe import Markup
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.report.document import QcDocument
 from hesiod_watch.report.shades import SHADES, ShadeScale
 from hesiod_watch.report.svg import Chart, ChartTable, canvas, element
@@ -19,7 +19,7 @@ from hesiod_watch.report.svg import Chart, ChartTable, canvas, element
 _FLONGLE_ROWS = (12, 12, 13, 13, 13, 13, 13, 13, 12, 12)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FlowCellLayout:
     """Places of the channels on one kind of flow cell."""
 

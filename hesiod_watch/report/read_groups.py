@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.naming import PARTS
 from hesiod_watch.report.formatting import parse_moment
 from hesiod_watch.report.tolerant import (
@@ -21,7 +21,7 @@ from hesiod_watch.report.tolerant import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HistogramBin:
     """Class of a histogram: `low` is included, `high` is not."""
 
@@ -31,7 +31,7 @@ class HistogramBin:
     bases: float
 
 
-@dataclass(frozen=True)
+@frozen
 class ReadGroup:
     """Numbers about a set of reads. Lengths in bases, qualities in Phred, fractions 0 to 1."""
 
@@ -131,7 +131,7 @@ class ReadGroup:
 _NO_READS = ReadGroup({"reads": 0, "bases": 0})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class YieldOverTime:
     """Bases per bin of `seconds`; the first bin begins at `start`."""
 
@@ -140,7 +140,7 @@ class YieldOverTime:
     bases: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FiguresOverTime:
     """Figures of the reads of each period of `seconds`; the first one begins at `start`."""
 
@@ -150,7 +150,7 @@ class FiguresOverTime:
     values: Mapping[str, tuple[float | None, ...]]  # "mean_q" and "n50"; None without reads
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LengthRow:
     """Reads of a length class by whole Q; the first number is of `start`."""
 

@@ -25,9 +25,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.qc_verdict import QcGrade
 from hesiod_watch.core.text import number_of
@@ -92,7 +92,7 @@ BY_HAND = "Accepted as complete by a person"
 _WORSE = ("good", "none", "busy", "warn", "bad")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunPageRow:
     """Row of a cell. `bar`: its passed bases in percent of those of the largest cell."""
 
@@ -132,7 +132,7 @@ class RunPageRow:
         return passed_share(self.qc.parts) if self.qc else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunTotals:
     """Sums over the counted cells."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection
-from dataclasses import dataclass
+
+from hesiod_watch.core.frozen import frozen
 
 SHADES = 5
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ShadeScale:
     """Scale of `SHADES` classes; shade 0 is for a smaller count than all of them."""
 

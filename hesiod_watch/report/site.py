@@ -9,10 +9,10 @@ must not look like a quiet site.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from datetime import datetime
 
 from hesiod_watch.core.attention import Attention
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.model import Stage
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.times import iso
@@ -25,7 +25,7 @@ REFRESH = 60
 _ORDER = {"bad": 0, "warn": 1, "busy": 2, "good": 3, "none": 4}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SitePageRow:
     """Row of a run."""
 

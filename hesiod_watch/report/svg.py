@@ -14,17 +14,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.report.formatting import scaled, visible
 
 STRETCH = 1000
 """Side of the inner, stretched canvas, in its own units."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AxisTick:
     """Position on an axis, 0 to 1, and its label."""
 
@@ -32,7 +32,7 @@ class AxisTick:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChartTable:
     """Numbers of a chart, for readers who do not see it."""
 
@@ -41,7 +41,7 @@ class ChartTable:
     rows: tuple[tuple[str, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Chart:
     """Drawn chart: picture, summary in a sentence, legend and table."""
 
@@ -54,7 +54,7 @@ class Chart:
     legend: tuple[tuple[str, str], ...] = ()  # (class of the swatch, words)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plot:
     """Drawing instructions for a chart between two axes; `chart` draws all of them."""
 

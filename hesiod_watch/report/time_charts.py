@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.report.columns import WORDS
 from hesiod_watch.report.document import QcDocument
 from hesiod_watch.report.formatting import UNKNOWN, bases_text, quality_text, share_text
@@ -42,7 +42,7 @@ _FEW = 0.01
 """Part of the reads of the fullest period below which the figures of a period are mere noise."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Curve:
     """Curve, and its values at the moments of the chart (None: none is known)."""
 
@@ -50,7 +50,7 @@ class _Curve:
     values: Sequence[float | None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _TimeChart:
     """Drawing instructions: curves, their words and the moments at which they are read."""
 
@@ -192,7 +192,7 @@ def pore_chart(cell: QcDocument) -> Chart | None:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Periods:
     """One figure of all reads, and of the passed ones, over the periods of a run."""
 

@@ -9,10 +9,10 @@ on backups, are read again from time to time. The functions are rules, as in `pl
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hesiod_watch.core.action_kinds import BACKUP, VERIFY
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.model import Action, Cell, Policy, Snapshot, Stage
 from hesiod_watch.core.ownership import Attempt
 from hesiod_watch.core.results import (
@@ -268,7 +268,7 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[da
             yield due
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CopyLocation:
     """One directory with a cell's data, for people; `verified_at` is ISO 8601 or ""."""
 

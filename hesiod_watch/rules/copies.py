@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from hesiod_watch.core.file_entry import Entries
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.ownership import Attempt
 from hesiod_watch.core.results import BackupRecord, CopyRecord, VerificationRecord
@@ -58,7 +58,7 @@ def damage_in(verification: Attempt | None) -> tuple[str, ...]:
     return VerificationRecord.of(verification).problems
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CopyPlace:
     """Names of run and library under which a backup has a cell.
 

@@ -20,9 +20,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
+
+from hesiod_watch.core.frozen import frozen
 
 LIST = "cells_processed.txt"
 EVIDENCE = "cells_processed.d"
@@ -40,7 +41,7 @@ _LINE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeletionMark:
     """One line of the list; `place` is the path of the cell upstream, `run/library/cell`."""
 

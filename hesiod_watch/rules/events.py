@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from hesiod_watch.core.action_kinds import TELL
 from hesiod_watch.core.events import Event
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.model import LOCAL, Action, Cell, Policy, Snapshot, Stage
 from hesiod_watch.core.ownership import Flag
 from hesiod_watch.core.results import AttemptEnd
@@ -45,7 +45,7 @@ LONGEST_KEY = 240
 """Bytes of a key; file systems allow 255 in a name."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EventKind:
     """Kind of an event: default recipients, description and detection."""
 

@@ -8,7 +8,6 @@ comes from a snapshot, the circumstances, and the decision made from the snapsho
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 
 from hesiod_watch.core.action_kinds import BACKUP, HOOK, PROCESS
@@ -16,6 +15,7 @@ from hesiod_watch.core.attention import Attention, Stops
 from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.cell_contents import Verdict
 from hesiod_watch.core.circumstances import NOTHING_KNOWN, Circumstances
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.model import Cell, CellId, Decision, Policy, Snapshot, Stage
 from hesiod_watch.core.ownership import Liveness
 from hesiod_watch.core.text import quoted, span_text
@@ -40,7 +40,7 @@ MOST_STEPS = 20
 """Most steps in the explanation of a run with many cells."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Explanation:
     """Output of `hesiod-watch explain`."""
 

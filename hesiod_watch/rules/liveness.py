@@ -16,10 +16,10 @@ This module only computes; `host.process` collects the `OwnerEvidence`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias, TypeGuard
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.ownership import Attempt, Liveness, Owner
 from hesiod_watch.core.times import rested
 from hesiod_watch.rules.slurm_jobs import JobEvidence, is_submission, judge_job, judge_submission
@@ -39,7 +39,7 @@ SLURM = "slurm"
 """Name of the executor whose workers are Slurm jobs."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OwnerEvidence:
     """Facts about an owner, as seen from this machine. None means "cannot tell", never "no"."""
 

@@ -12,9 +12,9 @@ This module only computes; `remote.slurm` asks.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.times import iso
 
@@ -31,7 +31,7 @@ UNKILLABLE = "kill task failed"
 """Reason of a node on which Slurm could not kill a process, in lower case."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NodeState:
     """One node, as the controller shows it. Times are in UTC."""
 
@@ -42,7 +42,7 @@ class NodeState:
     reason: str = ""  # why it is down or drained
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LostNodes:
     """Answer of the controller about the nodes of lost jobs."""
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.model import RunName
 from hesiod_watch.core.naming import display, natural_key, run_problem
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FoundRun:
     """A run in an upstream's listing."""
 
@@ -26,7 +26,7 @@ class FoundRun:
     first_cell_date: str  # YYYYMMDD
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NameCollision:
     """A run without a local name, because another run has that name or it is invalid."""
 
@@ -35,7 +35,7 @@ class NameCollision:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NamedRuns:
     """Local names of upstream runs by location, and the runs without one."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
 
 from hesiod_watch.core.attention import Attention, Stops
 from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.circumstances import Heartbeat
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of, span_text
 from hesiod_watch.core.watch_state import WatchState
@@ -30,7 +30,7 @@ class CheckCode(IntEnum):
     UNKNOWN = 3
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CheckResult:
     """Line that `check` prints, and its exit code."""
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.rules.lost_nodes import LostNodes, why_it_may_live
@@ -42,7 +42,7 @@ WAITING = frozenset(("PENDING", "REQUEUED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SP
 JOB_NAME = re.compile(r"hw-[a-z]+-[0-9a-f]{16}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobRow:
     """One row about a job, as the controller or the accounting shows it."""
 
@@ -55,7 +55,7 @@ class JobRow:
     reason: str = ""  # only of the controller: why a pending job waits
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobEvidence:
     """Rows about the jobs of one name; None if there was no answer, () if it has no such job."""
 
@@ -74,7 +74,7 @@ def job_name(action: str, token: str) -> str:
     return f"hw-{action}-{token[:16]}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobMark:
     """Purpose of a job, as its comment in Slurm says: digests, because names are not trusted.
 
@@ -108,7 +108,7 @@ def _digest(*words: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ListedJob:
     """A job of an installation, as the controller lists it."""
 
@@ -136,7 +136,7 @@ def accounting_problem(liveness: Liveness, evidence: JobEvidence) -> str:
     return evidence.problem if missing and liveness is Liveness.UNKNOWN else ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobEnd:
     """How the job of a dead owner ended."""
 

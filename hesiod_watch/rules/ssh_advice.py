@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import quoted
 
@@ -17,7 +17,7 @@ _OFFENDING = re.compile(r"Offending .*key in (/.*):[0-9]+\s*$", re.MULTILINE)
 """Line of ssh that names the file with another key of the host."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SshAttempt:
     """An ssh that failed: who tried it, and what ssh says about its own settings."""
 

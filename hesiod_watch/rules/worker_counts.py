@@ -7,13 +7,13 @@ a worker that has begun finishes its cell.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from hesiod_watch.core.frozen import frozen
 
 WORKER_MEMORY = 1 << 30
 """Bytes that must be free for a worker beyond the share. A cell of 500,000 files takes 0.4 GB."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HostLoad:
     """Free CPUs and memory of this host."""
 

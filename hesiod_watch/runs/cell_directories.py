@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hesiod_watch.core.cell_contents import DATA_SUFFIXES, LateData
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.naming import is_final_summary
 from hesiod_watch.core.records import record_in, whole_number
 from hesiod_watch.host.files import OpenDirectory, directory, read_head, replace_whole
@@ -34,7 +35,7 @@ DEEPEST = 6
 _LARGEST = 8 << 20  # bytes of the record that are read
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecordedDirectory:
     """One directory of a cell; times are nanoseconds since the epoch."""
 

@@ -19,12 +19,12 @@ import secrets
 import shutil
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from hesiod_watch.core import naming
 from hesiod_watch.core.cell_contents import FinalSummary
 from hesiod_watch.core.errors import PermanentError
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.model import CellId, CellName
 from hesiod_watch.core.records import record_in, texts_in
 from hesiod_watch.host.files import (
@@ -43,7 +43,7 @@ INDEX = "cells"
 MANIFEST = "manifest.json"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CellPlace:
     """Place of a cell in the landing area, and the acquisitions that it consists of."""
 

@@ -17,12 +17,12 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Literal
 
 from hesiod_watch.core.errors import TemporaryError
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.naming import display, parse_cell
 from hesiod_watch.core.text import number_of
 from hesiod_watch.rules.historic import day_of
@@ -66,7 +66,7 @@ class LandingLevel(Enum):
         return self in (LandingLevel.LIBRARY, LandingLevel.CELL)
 
 
-@dataclass(frozen=True)
+@frozen
 class LandingArea:
     """Landing area at `path`, with runs directly in it or in directories per year or month."""
 

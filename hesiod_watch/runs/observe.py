@@ -13,12 +13,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from hesiod_watch.core import naming
 from hesiod_watch.core.cell_contents import CellContents, Verdict
 from hesiod_watch.core.errors import PermanentError
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.model import (
     Cell,
     CellId,
@@ -227,7 +228,7 @@ def _with_second_copy(
     return replace(cell, copy_of=copy_of)
 
 
-@dataclass(frozen=True)
+@frozen
 class _CellContext:
     """Facts about the run that the observation of each of its cells needs."""
 

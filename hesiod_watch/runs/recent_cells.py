@@ -15,9 +15,9 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.records import record_in
 from hesiod_watch.host.files import OpenDirectory, read_head, replace_whole
 from hesiod_watch.runs.state_files import state_directory
@@ -31,7 +31,7 @@ LARGEST = 1 << 16
 _NAME = re.compile(r"[0-9]{14}-[0-9a-f]{16}\.json")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecentCell:
     """A finished cell with the numbers that other cells are compared with."""
 

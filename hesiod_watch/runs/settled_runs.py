@@ -37,6 +37,7 @@ from sys import intern
 
 from hesiod_watch import __version__
 from hesiod_watch.config import Config
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import ListedRun
 from hesiod_watch.core.records import loads
@@ -63,7 +64,7 @@ _END = b"}}"
 """End of the record, a JSON object. Each run is a line, so that only one is parsed at a time."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Signature:
     """State of a run's upper directories; `libraries` are their names, with `/` between them."""
 

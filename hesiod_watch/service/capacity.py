@@ -14,10 +14,10 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from hesiod_watch.config import Config
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.model import Cell, Snapshot
 from hesiod_watch.core.records import MOST, loads, whole_number
 from hesiod_watch.core.results import BackupRecord
@@ -37,7 +37,7 @@ SOON = 7.0
 """Days until a disk is full, below which a person must act."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DiskSpace:
     """One file system that fills. Sizes are in bytes."""
 

@@ -6,11 +6,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
 
 from hesiod_watch.config import Config
 from hesiod_watch.core.errors import TemporaryError
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.watch_state import POLL
 from hesiod_watch.service.engine import (
     LOOKS_IN_POLL,
@@ -27,7 +27,7 @@ HEAD_START = 2.0
 """Seconds that a poll first waits for its upstreams, so that it looks at their runs only once."""
 
 
-@dataclass(frozen=True)
+@frozen
 class PollResult:
     """Findings of a poll."""
 

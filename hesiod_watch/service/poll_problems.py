@@ -11,11 +11,11 @@ import json
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hesiod_watch.config import Config
 from hesiod_watch.core.attention import Attention
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.records import record_in
 from hesiod_watch.core.times import iso, rested, time_of
@@ -28,7 +28,7 @@ AREA = "area"
 DAY = timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Problem:
     """One thing that a poll found and that needs a person."""
 

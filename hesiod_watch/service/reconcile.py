@@ -20,6 +20,7 @@ from hesiod_watch.core.action_kinds import INGEST, TELL, ActionMode
 from hesiod_watch.core.attention import Attention
 from hesiod_watch.core.circumstances import RefusedAction, SlurmCondition
 from hesiod_watch.core.errors import FlagExists, HesiodError
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Action, Decision, ListedRun, Snapshot
 from hesiod_watch.core.ownership import Liveness, Owner
@@ -50,7 +51,7 @@ ROUNDS = 6
 Clock = Callable[[], datetime]
 
 
-@dataclass(frozen=True)
+@frozen
 class LookResult:
     """Result of reconciling one run."""
 

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from hesiod_watch.config import Config
 from hesiod_watch.core.circumstances import SlurmCondition, SlurmSilence
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.core.times import BackOff
@@ -52,7 +53,7 @@ class _Question:
     evidence: JobEvidence | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class JobListing:
     """Answer to one squeue. `asked` is the monotonic time before it was asked."""
 

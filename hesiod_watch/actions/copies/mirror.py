@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from hesiod_watch.config import Config
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import Entries, FileEntry, file_sizes
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.core.text import number_of
@@ -37,7 +37,7 @@ RUN_BACKUP = frozenset({"backup.started", "backup.done", "backup.failed"})
 """Flags of this action itself, which change while it runs; they are not copied."""
 
 
-@dataclass(frozen=True)
+@frozen
 class DirectoryMirror:
     """One directory of a backup, with the files that it must contain."""
 

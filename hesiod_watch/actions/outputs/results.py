@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from hesiod_watch.actions.outputs.documents import (
 from hesiod_watch.actions.outputs.summary_copies import SummaryCopies
 from hesiod_watch.core.cell_contents import CellContents, Completeness
 from hesiod_watch.core.file_entry import FileEntry
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.minknow_checksums import LONGEST, MinknowChecksums
 from hesiod_watch.core.naming import DUPLEX_PARTS, holds_reads
 from hesiod_watch.core.ownership import Owner
@@ -56,7 +56,7 @@ Reading this much takes seconds. The reads were read anyway.
 """
 
 
-@dataclass(frozen=True)
+@frozen
 class CellResults:
     """Result files of a processed cell, by name, with the most important numbers."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hesiod_watch.actions import Job, file_system_time
@@ -13,6 +13,7 @@ from hesiod_watch.core import naming
 from hesiod_watch.core.cell_contents import NAMED, CellContents, DataKind, NamedFiles
 from hesiod_watch.core.errors import BadSource, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import FileEntry
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.system_errors import translate, translated
 from hesiod_watch.core.times import rested, time_at
 from hesiod_watch.fastq.model import Output, Written
@@ -20,7 +21,7 @@ from hesiod_watch.rules.settling import QUIET, has_settled
 from hesiod_watch.runs import minknow
 
 
-@dataclass(frozen=True)
+@frozen
 class NewestFile:
     """Last file of an output, with the time when it was first seen in this state.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from hesiod_watch.actions import Job
@@ -18,6 +17,7 @@ from hesiod_watch.actions.outputs.sources import recent_damage_waits
 from hesiod_watch.core.cell_contents import CellContents
 from hesiod_watch.core.errors import BadSource, TemporaryError
 from hesiod_watch.core.file_entry import FileEntry
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.minknow_checksums import twin_of
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.system_errors import translated
@@ -31,7 +31,7 @@ MOST = 16
 _NAME = re.compile(r"sequencing_summary(?:_[0-9]+)?\.txt\.gz")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SummaryCopies:
     """Copies of a cell's sequencing summaries in a staging directory."""
 

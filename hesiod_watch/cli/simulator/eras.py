@@ -17,11 +17,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hesiod_watch.cli.simulator.reads import SimulatedRead
 from hesiod_watch.core.cell_contents import DataKind
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.model import CellName
 
 MODEL = "dna_r10.4.1_e8.2_400bps_sup@v5.0.0"
@@ -38,7 +38,7 @@ SUMMARY_COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
+@frozen
 class MinknowEra:
     """Differences between versions of MinKNOW."""
 
@@ -59,7 +59,7 @@ ERAS: dict[str, MinknowEra] = {
 }
 
 
-@dataclass(frozen=True)
+@frozen
 class Acquisition:
     """Names, ids and times of one cell, as MinKNOW writes them in names, headers and tables."""
 

@@ -14,13 +14,14 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from hesiod_watch.core import file_ends
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import Entries, FileEntry
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.minknow_checksums import MinknowChecksums
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.naming import BAM_SUFFIX, display
@@ -53,7 +54,7 @@ LARGEST = 1 << 30
 """Maximum bytes of a manifest; a million files with long names need a quarter of it."""
 
 
-@dataclass(frozen=True)
+@frozen
 class RawManifest:
     """All raw data of a cell as they were read, compared with MinKNOW's own checksums."""
 

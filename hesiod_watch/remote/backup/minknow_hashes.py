@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hesiod_watch.core.errors import HesiodError
 from hesiod_watch.core.file_entry import FileEntry, file_sizes
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.minknow_checksums import MinknowChecksums, twin_of
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.naming import display
@@ -23,7 +24,7 @@ from hesiod_watch.runs.minknow.layout import kind_of
 from hesiod_watch.runs.minknow.output_hash import LARGEST_FILE, is_output_hash, parse_output_hash
 
 
-@dataclass(frozen=True)
+@frozen
 class OutputHashes:
     """SHA-256 by name relative to the cell, and the names of the output_hash files.
 

@@ -12,9 +12,9 @@ The backup's host needs GNU find, xargs, coreutils 8.24 and rsync 3.1, as in eve
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from hesiod_watch.core.errors import PermanentError, TemporaryError
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.inventory import ATTRIBUTES, BATCH, MalformedResponse, framed
 from hesiod_watch.core.records import loads, parse_whole
 
@@ -89,7 +89,7 @@ INIT = _script(
 """Write the marker from standard input; never overwrite another."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BackupPlace:
     """Identity, host and file system of a backup, as it reports them itself."""
 

@@ -32,6 +32,7 @@ from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core import naming
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import Entries, FileEntry, file_sizes
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.inventory import Inventory
 from hesiod_watch.core.location import run_in
 from hesiod_watch.core.model import CellId
@@ -50,7 +51,7 @@ ATTEMPTS = 3
 """Attempts of one call, before a cell that keeps changing is left for later."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CopyResult:
     """Outcome of copying a cell."""
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core import naming
 from hesiod_watch.core.errors import HesiodError, PermanentError
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.inventory import CELLS, ENDED, decoded
 from hesiod_watch.core.location import Location
 from hesiod_watch.core.model import CellId, QuarantinedName
@@ -35,7 +36,7 @@ from hesiod_watch.rules.run_names import FoundRun
 from hesiod_watch.runs.minknow.layout import is_data_directory_name
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UpstreamRun:
     """A run in the listing of an upstream; it has at least one cell."""
 
@@ -55,7 +56,7 @@ class UpstreamRun:
         return min(filter(None, self.cell_dates), default="")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UpstreamListing:
     """Runs of an upstream. With a `problem`, the listed runs exist, and there may be more."""
 

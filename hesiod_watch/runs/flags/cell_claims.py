@@ -6,9 +6,9 @@ itself when it begins. Either may have given the claim up.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.ownership import Claim, Liveness, Owner, WorkerDeath
 from hesiod_watch.core.records import record_in
 from hesiod_watch.rules.liveness import Judge, same_process
@@ -21,7 +21,7 @@ CLAIMS_READ = 16
 """Number of the newest claims of a cell that each look reads; older ones rarely matter."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClaimEpoch:
     """One attempt at a cell: its decider, its worker, and which of the two has given it up."""
 

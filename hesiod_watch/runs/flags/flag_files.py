@@ -45,12 +45,13 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from hesiod_watch.core import naming
 from hesiod_watch.core.errors import FlagExists, FlagUnknown, PermanentError
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.ownership import Owner
 from hesiod_watch.core.records import record_in
 from hesiod_watch.core.system_errors import NotRegularFile, translated
@@ -78,7 +79,7 @@ _REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, err
 """Errors of link(2) that are decisions, not accidents on the way: no file was created."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FlagContent:
     """Content of a path. `text` is None if it is not regular, too large or unreadable."""
 

@@ -13,10 +13,10 @@ import hashlib
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 
 from hesiod_watch.core.action_kinds import STRIP, ActionKind
 from hesiod_watch.core.errors import PermanentError
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.ownership import (
     Attempt,
     CellFlags,
@@ -33,7 +33,7 @@ from hesiod_watch.runs.flags.flag_files import FlagContent
 from hesiod_watch.runs.flags.pipeline import Pipeline
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FlagLine:
     """One flag as `flags RUN` shows it. `liveness` is None for a flag that is no claim."""
 
@@ -45,7 +45,7 @@ class FlagLine:
     evidence: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TakeOver:
     """Right to end the attempt of a dead owner, which one process at a time has."""
 

@@ -10,8 +10,8 @@ words of this module.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.model import CellId
 
 PIPELINE = "pipeline"
@@ -124,7 +124,7 @@ _CELL_FLAG = re.compile(
 _RUN_OVER = re.compile(r"(?:sync|backup|backup-job|notify)\.over\.[0-9a-f]{12}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ParsedFlagName:
     """Flag of a cell.
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from dataclasses import dataclass
 from pathlib import Path
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.records import record_in
 from hesiod_watch.core.system_errors import translate
@@ -38,7 +38,7 @@ OWNER_FILE = ".owner.json"
 _ABOUT = "Made by hesiod-watch: the run whose results are in this directory."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunIdentity:
     """Identity of a run, different from that of every other run, independent of its name."""
 
@@ -70,7 +70,7 @@ def identity_of(pipeline: Pipeline) -> RunIdentity:
     return RunIdentity(found.st_dev, found.st_ino, linked)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ForeignOwner:
     """Reason why an output directory does not belong to a run."""
 

@@ -7,13 +7,13 @@ import re
 import secrets
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import yaml
 
 from hesiod_watch.core.errors import PermanentError
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.system_errors import CIRCLE, translated
 from hesiod_watch.core.text import quoted
@@ -188,7 +188,7 @@ def _type_in(text: str) -> tuple[str, str]:
     return display(word.strip()), ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunOutput:
     """Output directory of a run: `path`, or the reason why nothing can be written."""
 

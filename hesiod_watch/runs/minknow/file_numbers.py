@@ -21,6 +21,7 @@ from hesiod_watch.core.cell_contents import (
     FinalSummary,
     NamedFiles,
 )
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.naming import display, parse_cell
 
 # The last id before the number:
@@ -42,7 +43,7 @@ def acquisition_in(name: str) -> str:
     return match[1] if match else ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Block:
     """Files in one directory whose names differ only in the number."""
 
@@ -160,7 +161,7 @@ class FileNumbers:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NumbersFound:
     """Result of comparing the names of a cell's files."""
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 
 from hesiod_watch.core.cell_contents import DataKind
 from hesiod_watch.core.file_entry import FileEntry
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.naming import DUPLEX
 from hesiod_watch.host.files import OpenDirectory
 from hesiod_watch.runs.minknow.unknown_data import UnknownData
@@ -63,7 +63,7 @@ def kind_of(name: str) -> DataKind | None:
     return kind if parts[-1].endswith(_SUFFIXES[kind]) else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DataFile:
     """One data file, named relative to the cell.
 
@@ -77,7 +77,7 @@ class DataFile:
     entry: FileEntry
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DataDirectory:
     """Directory of a cell that contains data files, such as `fastq_pass`."""
 

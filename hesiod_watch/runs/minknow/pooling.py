@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.model import QuarantinedName
 from hesiod_watch.core.naming import display, is_final_summary, parse_cell
 from hesiod_watch.core.pooled import PooledCell, acquisition_in
@@ -31,7 +32,7 @@ _NAMED = 3
 """Files that a sentence names."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PooledDirectory:
     """Contents of a pooled directory: its cells, and what is not worked on."""
 

@@ -8,16 +8,16 @@ protocol below.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from hesiod_watch.config import Config
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.model import Action, Snapshot
 from hesiod_watch.core.ownership import Owner
 
 
-@dataclass(frozen=True)
+@frozen
 class EndedAction:
     """The end of an action that an executor started. `code` is an exit code of docs/commands.md."""
 

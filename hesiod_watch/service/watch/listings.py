@@ -13,12 +13,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 
 from hesiod_watch.config import Config
 from hesiod_watch.core.errors import HesiodError
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.location import run_in
 from hesiod_watch.core.model import ListedRun, RunName
 from hesiod_watch.core.naming import display
@@ -33,7 +34,7 @@ from hesiod_watch.runs.first_look import FirstLooks
 from hesiod_watch.runs.landing import LandingArea
 
 
-@dataclass(frozen=True)
+@frozen
 class ListedRuns:
     """Result of querying all upstreams once."""
 
@@ -50,7 +51,7 @@ class ListedRuns:
     historic: Mapping[Path, HistoricListing] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HistoricListing:
     """Run of an upstream that is not taken up."""
 

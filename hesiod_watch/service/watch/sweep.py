@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from sys import intern
 
+from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.naming import is_final_summary
 from hesiod_watch.host.mtime import Modified, modified
 from hesiod_watch.runs.landing import LandingArea, LandingLevel
@@ -30,7 +31,7 @@ STILL_SWEEPS = 2
 STILL_SECONDS = 2.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SweepFindings:
     """Result of one sweep.
 
