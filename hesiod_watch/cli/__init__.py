@@ -52,7 +52,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "the service: detect new data and start the work it needs, until stopped by a signal",
     ),
     "poll": ("watch", "one full pass over all runs, for cron; waits for the work that it starts"),
-    "status": ("show", "a table of runs and cells: how far each is, and why"),
+    "status": ("status_command", "a table of runs and cells: how far each is, and why"),
     "explain": (
         "explain_command",
         "why a run or a cell is in its state, what happens next, and what you can do",

@@ -234,6 +234,11 @@ def print_wrapped(text: str, indent: str = "", stream: TextIO | None = None) -> 
     print("\n".join(lines), file=stream, flush=True)
 
 
+def print_list(lines: Iterable[str]) -> None:
+    for line in lines:
+        print_wrapped(f"  - {display(line)}", "    ")
+
+
 def ending_command(text: str) -> str:
     """Command at the end of a sentence, after a colon; "" without one."""
     _, separator, command = text.rpartition(": ")

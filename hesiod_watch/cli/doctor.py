@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -373,7 +372,7 @@ def _channels(name: str, config: Config) -> Iterator[Check]:
 @contextmanager
 def _scratch(parent: Path) -> Iterator[Path]:
     """A hidden temporary directory, which is never taken for a run."""
-    place = parent / f"{SCRATCH}{secrets.token_hex(4)}"
+    place = parent / f"{SCRATCH}{os.urandom(4).hex()}"
     place.mkdir()
     try:
         yield place

@@ -1,10 +1,9 @@
-"""`explain`: why a run or a cell is in its state. Also the list of what needs a person."""
+"""`explain`: why a run or a cell is in its state."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 from hesiod_watch.cli.common import (
@@ -14,16 +13,15 @@ from hesiod_watch.cli.common import (
     config_of,
     ending_command,
     now,
+    print_list,
     print_wrapped,
     run_path,
     show_run,
     warn_about_site,
 )
-from hesiod_watch.core.attention import Attention
 from hesiod_watch.core.errors import PermanentError, UsageError
 from hesiod_watch.core.model import Snapshot
 from hesiod_watch.core.naming import display
-from hesiod_watch.core.text import span_text
 from hesiod_watch.rules.explain import (
     Explanation,
     explain_cell,
@@ -85,27 +83,9 @@ def _print_explanation(explanation: Explanation) -> None:
     stop = "" if ending_command(why) else "."
     print_wrapped(f"{display(explanation.subject)} is {explanation.state}: {why}{stop}")
     print("\nEvidence:")
-    _print_list(explanation.evidence)
+    print_list(explanation.evidence)
     print()
     print_wrapped(f"Next: {display(explanation.next)}.")
     if explanation.you_can:
         print("\nYou can:")
-        _print_list(explanation.you_can)
-
-
-def show_attention(found: Sequence[Attention], *, as_json: bool) -> int:
-    """Print what needs a person, and return the exit code."""
-    if as_json:
-        print(json.dumps({"attention": [each.record() for each in found]}, indent=1))
-    else:
-        moment = now()
-        for each in found:
-            age = f", {span_text((moment - each.since).total_seconds())}" if each.since else ""
-            print_wrapped(f"{each.subject}: {each.sentence} ({each.kind}{age})")
-            _print_list(map(str, each.steps))
-    return 1 if found else 0
-
-
-def _print_list(lines: Iterable[str]) -> None:
-    for line in lines:
-        print_wrapped(f"  - {display(line)}", "    ")
+        print_list(explanation.you_can)

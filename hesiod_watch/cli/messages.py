@@ -18,11 +18,10 @@ from hesiod_watch.cli.common import (
     run_path,
 )
 from hesiod_watch.core.errors import UsageError
-from hesiod_watch.core.model import Snapshot
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.queued_messages import Outbox, OutboxMessage
 from hesiod_watch.core.text import span_text
-from hesiod_watch.rules.delivery import next_attempt, sentences
+from hesiod_watch.rules.delivery import sentences
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.observe import observe_site
 
@@ -42,18 +41,6 @@ def messages_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--text", action="store_true", help="print the texts, too")
     how.add_argument("--json", action="store_true", help="print a JSON document")
     parser.set_defaults(call=call_messages)
-
-
-def summary_document(snapshot: Snapshot) -> dict[str, Any]:
-    """Messages of a run in `status --json`; `why` and `next` are null if nothing is wrong."""
-    outbox = snapshot.outbox or Outbox()
-    then = next_attempt(outbox, now())
-    return {
-        "total": outbox.last,
-        "undelivered": len(outbox.waiting),
-        "why": "; ".join(display(sentence) for sentence in sentences(outbox)) or None,
-        "next": then.isoformat(timespec="seconds") if then else None,
-    }
 
 
 def call_messages(options: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import secrets
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -64,7 +64,7 @@ def _try_job(
     words: tuple[str, ...],
     places: tuple[Path, ...],
 ) -> Check:
-    token, job = secrets.token_hex(8), job_name("doctor", secrets.token_hex(16))
+    token, job = os.urandom(8).hex(), job_name("doctor", os.urandom(16).hex())
     for place in places:
         (place / TOKEN).write_text(token)
     command = (

@@ -34,7 +34,6 @@ TRACKER = "rt"
 """Name of the tracker among the channels."""
 
 
-@frozen
 class SecretFileValue:
     """Path of a file, absolute or relative to the configuration file's directory; or empty."""
 
@@ -42,7 +41,6 @@ class SecretFileValue:
         return DirectoryValue()(node, reading, key) if TextValue()(node, reading, key) else None
 
 
-@frozen
 class EventKindsValue:
     """Mapping from events to kinds of message; events that are missing keep their defaults."""
 
@@ -65,7 +63,6 @@ class EventKindsValue:
         return kinds
 
 
-@frozen
 class StatusesValue:
     """Mapping from words of `status` to the tracker's own."""
 

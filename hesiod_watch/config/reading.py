@@ -84,7 +84,6 @@ class NotAKey:
     """Marks a field that does not come from the file."""
 
 
-@frozen
 class TextValue:
     """Text on one line."""
 
@@ -99,7 +98,6 @@ class TextValue:
         return text
 
 
-@frozen
 class PatternValue:
     """Regular expression in Python's syntax."""
 
@@ -114,7 +112,6 @@ class PatternValue:
         return text
 
 
-@frozen
 class WordListValue:
     """List of words, each one argument of a command; an empty list for none."""
 
@@ -131,7 +128,6 @@ class WordListValue:
         return TextValue()(yaml.ScalarNode(f"{TAG}str", node.value), reading, key)
 
 
-@frozen
 class UserListValue:
     """List of users, each a name known on this host or a number; the value has the numbers."""
 
@@ -225,7 +221,6 @@ class DurationValue:
         return seconds
 
 
-@frozen
 class BooleanValue:
     """true or false."""
 

@@ -47,7 +47,6 @@ def automatic_cpus() -> int:
     return AUTO
 
 
-@frozen
 class MemoryValue:
     """Amount of memory in sbatch's form, such as 4G; or empty."""
 
@@ -58,7 +57,6 @@ class MemoryValue:
         return text
 
 
-@frozen
 class TimeLimitValue:
     """Time span of at least a minute; or empty, which means None."""
 
@@ -68,7 +66,6 @@ class TimeLimitValue:
         return DurationValue(at_least=60)(node, reading, key)
 
 
-@frozen
 class SlurmActionsValue:
     """List of actions that are Slurm jobs."""
 
@@ -80,7 +77,6 @@ class SlurmActionsValue:
         return tuple(dict.fromkeys(names))
 
 
-@frozen
 class SbatchWordsValue:
     """List of options of sbatch, each one word that begins with `-`."""
 

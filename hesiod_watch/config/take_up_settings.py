@@ -19,7 +19,6 @@ from hesiod_watch.core.frozen import frozen
 from hesiod_watch.core.take_up import ALWAYS, NOW, TakeUpRule
 
 
-@frozen
 class SinceValue:
     """`now`, `always` or a day, written 2026-11-30; empty: not decided."""
 
@@ -37,7 +36,6 @@ class SinceValue:
             ) from None
 
 
-@frozen
 class PatternListValue:
     """List of regular expressions; a single one may be written without a list."""
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -342,7 +341,7 @@ def write_new(
 
 def time_in(parent: int) -> float:
     """Time in seconds since the epoch, by the clock of the file system of an open directory."""
-    name = TEMPORARY + secrets.token_hex(16)
+    name = TEMPORARY + os.urandom(16).hex()
     descriptor = create(name, parent)
     try:
         return os.fstat(descriptor).st_ctime
@@ -374,7 +373,7 @@ def replace_whole(
     if temporary:
         with suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=parent)
-    new = temporary or TEMPORARY + secrets.token_hex(16)
+    new = temporary or TEMPORARY + os.urandom(16).hex()
     write_new(parent, new, content, durable=durable)
     try:
         os.rename(new, name, src_dir_fd=parent, dst_dir_fd=parent)

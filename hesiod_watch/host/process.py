@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,7 +40,7 @@ def this_owner(
     a caller that knows it adds it with `dataclasses.replace`.
     """
     return Owner(
-        token=secrets.token_hex(16) if token is None else token,
+        token=os.urandom(16).hex() if token is None else token,
         action=action,
         executor=executor,
         host=os.uname().nodename,

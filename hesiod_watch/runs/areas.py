@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import secrets
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
@@ -195,7 +194,7 @@ class OutputArea:
 
 def _stores_links(place: int) -> bool:
     """Try to make a symbolic link in an open directory; a file there records that it failed."""
-    name = TEMPORARY + secrets.token_hex(16)
+    name = TEMPORARY + os.urandom(16).hex()
     try:
         make_link(MARKER, name, place)
     except LinksNotStored:

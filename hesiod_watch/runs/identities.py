@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -176,7 +175,7 @@ def _opened_index(output_root: Path) -> Iterator[int]:
 def _make_index(output_root: Path) -> None:
     place = output_root / MARKER_DIRECTORY
     with directory(place) as parent:
-        hidden = TEMPORARY + secrets.token_hex(16)
+        hidden = TEMPORARY + os.urandom(16).hex()
         os.mkdir(hidden, dir_fd=parent)
         with directory(hidden, parent) as index:
             for key, found in _known_results(output_root):

@@ -21,6 +21,7 @@ from hesiod_watch.runs import minknow
 from hesiod_watch.runs.minknow import (
     changed_after_summary,
     data_files,
+    extras,
     find_misplaced,
     read_contents,
 )
@@ -236,7 +237,7 @@ def test_a_missing_cell(tmp_path: Path) -> None:
     )
     assert judge(contents).verdict is Verdict.UNREADABLE
     assert minknow.newest_summary_time(opened(tmp_path / "gone")) is None
-    assert minknow.ont_report(opened(tmp_path / "gone")) is None
+    assert extras.ont_report(opened(tmp_path / "gone")) is None
 
 
 def test_a_directory_that_is_no_directory(cell: Make) -> None:
@@ -319,7 +320,7 @@ def test_onts_own_report(cell: Make, names: list[str], expected: str | None) -> 
     for name in names:
         mtime = 100 if "old" in name else 200
         os.utime(directory / name, (mtime, mtime))
-    assert minknow.ont_report(opened(directory)) == expected
+    assert extras.ont_report(opened(directory)) == expected
 
 
 def test_acquisitions_of_pooled_data(tmp_path: Path) -> None:

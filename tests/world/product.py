@@ -43,8 +43,9 @@ MUTATING = (
     *("write", "fsync", "fdatasync", "utime", "chmod"),
 )
 """Functions of `os` that count as a change of the disk."""
+COMMANDS = ("decide", "perform", "show", "status_command", "strip", "take_up")
 LATE = (
-    *(f"hesiod_watch.cli.{each}" for each in ("decide", "perform", "show", "strip", "take_up")),
+    *(f"hesiod_watch.cli.{each}" for each in COMMANDS),
     *("hesiod_watch.host.log", "encodings.utf_8_sig"),
 )
 """Modules that the program loads when it needs them."""

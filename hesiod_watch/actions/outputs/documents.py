@@ -38,6 +38,7 @@ from hesiod_watch.rules import completeness
 from hesiod_watch.rules.no_reads import why_no_reads
 from hesiod_watch.rules.qc_judgement import judge_qc
 from hesiod_watch.runs import flags, minknow
+from hesiod_watch.runs.minknow import extras
 
 _SOURCES = b' "sources": [\n'
 """Line of a manifest after which only sources follow."""
@@ -74,14 +75,14 @@ def qc_document(
     cell = job.the_cell
     contents, verdict = counted
     parsed = naming.parse_cell(cell.name)
-    report = minknow.minknow_report(job.cell_dir)
+    report = extras.minknow_report(job.cell_dir)
     facts = minknow.facts(contents.summaries) | dict(report.facts)
     models = sorted({model for _, _, statistics in groups for model in statistics.models})
     if models:
         facts["basecall_models"] = models
     numbers = qc_groups(groups)
     flow_cell_id = facts.get("flow_cell_id") or (parsed.flow_cell_id if parsed else "")
-    sheet = minknow.sample_sheet(job.cell_dir, flow_cell_id)
+    sheet = extras.sample_sheet(job.cell_dir, flow_cell_id)
     reads = {entry["barcode"]: entry["total"]["reads"] for entry in numbers["barcodes"]}
     document = {
         "format": "hesiod-watch qc 1",

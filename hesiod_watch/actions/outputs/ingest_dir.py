@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -85,7 +84,7 @@ def forget(cell_output: Path) -> None:
     moved = []
     for directory in growing_outputs(cell_output):
         # Rename first, in one step: a directory that cannot be removed is not continued either.
-        hidden = cell_output / f"{INGEST_DIRECTORY}.{secrets.token_hex(6)}"
+        hidden = cell_output / f"{INGEST_DIRECTORY}.{os.urandom(6).hex()}"
         with translated(str(directory), own_output=True):
             directory.rename(hidden)
         moved.append(hidden)

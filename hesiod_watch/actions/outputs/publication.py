@@ -22,7 +22,6 @@ with what it renamed.
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -121,7 +120,7 @@ def _withdraw(cell_output: Path, owner: Owner, judge: Judge, places: Iterable[Pa
     for place in list(places):
         if place.is_dir() and not place.is_symlink():
             # Rename first to a name unknown to the attempt: from now on it can publish nothing.
-            hidden = cell_output / f"{STAGING}{secrets.token_hex(6)}"
+            hidden = cell_output / f"{STAGING}{os.urandom(6).hex()}"
             with suppress(FileNotFoundError):  # the attempt has just ended
                 place.rename(hidden)
                 _clear(hidden, cell_output, owner, judge)

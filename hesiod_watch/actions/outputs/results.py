@@ -40,8 +40,8 @@ from hesiod_watch.remote.backup.manifests import MANIFEST
 from hesiod_watch.remote.backup.minknow_hashes import compare
 from hesiod_watch.report.cell import render_cell
 from hesiod_watch.report.multiqc import multiqc_files
-from hesiod_watch.runs import minknow
 from hesiod_watch.runs.cell_directories import DIRECTORIES
+from hesiod_watch.runs.minknow import extras
 
 CHECKSUMS = "md5sums.txt"
 QC = "qc.json"
@@ -142,7 +142,7 @@ class CellResults:
             ],
             at_most=COMPARED_AT_ONCE,
         )
-        ont_report = minknow.read_ont_report(job.cell_dir)
+        ont_report = extras.read_ont_report(job.cell_dir)
         copied = {f"ont_report.{ont_report[0]}": ont_report[1]} if ont_report else {}
         qc = qc_document(
             job,

@@ -23,7 +23,7 @@ from hesiod_watch.core.naming import display
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.core.text import number_of
 from hesiod_watch.fastq.text_copy import TextCopy, copy_text
-from hesiod_watch.runs import minknow
+from hesiod_watch.runs.minknow import extras
 
 MOST = 16
 """Number of tables that are copied; a cell has one for each acquisition."""
@@ -119,7 +119,7 @@ def require_unchanged(job: Job, copied: SummaryCopies) -> None:
 
 def _listed(job: Job) -> list[FileEntry]:
     with translated(job.cell_dir.path):
-        return minknow.sequencing_summaries(job.cell_dir)
+        return extras.sequencing_summaries(job.cell_dir)
 
 
 def _copied(job: Job, source: FileEntry, path: Path, contents: CellContents) -> TextCopy:

@@ -6,7 +6,7 @@ A copy on the same disk as its source protects against nothing.
 from __future__ import annotations
 
 import json
-import secrets
+import os
 from pathlib import Path
 
 from hesiod_watch import __version__
@@ -57,7 +57,7 @@ def initialise_backup(
                 f"{backup.name}: {backup.location} is a backup already, {store.identity}"
             )
         refuse_same_disk(store, config)
-        identity = secrets.token_hex(16)
+        identity = os.urandom(16).hex()
         made = iso_now()
         marker = {
             "format": queries.FORMAT,

@@ -7,8 +7,8 @@ leads to the same directory.
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -134,7 +134,7 @@ class _Doctor:
     def writes(self, landing: Path) -> Check:
         landing_there = self.upstream.landing_there
         shown = f"{landing_there} on the sequencer"
-        name, token = f".hesiod-watch-doctor-{secrets.token_hex(8)}", secrets.token_hex(8)
+        name, token = f".hesiod-watch-doctor-{os.urandom(8).hex()}", os.urandom(8).hex()
         probe = landing / name
         try:
             with probe.open("x") as file:

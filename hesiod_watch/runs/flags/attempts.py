@@ -35,7 +35,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
@@ -272,7 +271,7 @@ def _end(
     The order of the steps is above, at the top of the module.
     """
     started, ended = f"{work}.started", f"{work}.{outcome}"
-    own = names.prepared(ended, secrets.token_hex(16))
+    own = names.prepared(ended, os.urandom(16).hex())
     with translated(f"cannot end {pipeline / started} as {outcome}"):
         parent = pipeline.descriptor
         write_new(parent, own, body)
@@ -308,7 +307,7 @@ def _remove(parent: int, started: str, text: str | None) -> None:
     """
     if not _has_text(parent, started, text):
         return
-    aside = TEMPORARY + secrets.token_hex(16)
+    aside = TEMPORARY + os.urandom(16).hex()
     try:
         os.rename(started, aside, src_dir_fd=parent, dst_dir_fd=parent)
     except FileNotFoundError:

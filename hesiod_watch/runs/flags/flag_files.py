@@ -41,7 +41,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -175,7 +174,7 @@ def line(record: Mapping[str, object] | Owner) -> bytes:
     """Encode a record as the one line of a flag, always with a token."""
     if isinstance(record, Owner):
         record = {key: value for key, value in asdict(record).items() if value or key == "token"}
-    token = record.get("token") or secrets.token_hex(16)
+    token = record.get("token") or os.urandom(16).hex()
     return (
         json.dumps({"token": token, **{k: v for k, v in record.items() if k != "token"}}).encode()
         + b"\n"
@@ -190,7 +189,7 @@ def publish(
     Returns the error of the file system at the last step, if any. Raises OSError if an earlier step
     failed, and what `fence` raises.
     """
-    token = secrets.token_hex(16)
+    token = os.urandom(16).hex()
     temporary = names.prepared(name, token) if fence else TEMPORARY + token
     write_new(parent, temporary, body)
     try:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -122,7 +121,7 @@ def begin_outbox(pipeline: Pipeline, past: Iterable[str]) -> bool:
     `past` are keys of events that are not reported any more. Their list is written first, under a
     name of its own, so that an outbox is never visible without it. Raises HesiodError.
     """
-    prepared = f"{TEMPORARY}{names.MESSAGES}.{secrets.token_hex(8)}"
+    prepared = f"{TEMPORARY}{names.MESSAGES}.{os.urandom(8).hex()}"
     with translated(f"cannot make {pipeline / names.MESSAGES}"):
         parent = pipeline.descriptor
         os.mkdir(prepared, 0o775, dir_fd=parent)
@@ -156,7 +155,7 @@ def put_message(pipeline: Pipeline, key: str, record: Mapping[str, object]) -> b
         record = {**record, "text": f"{text[:LONGEST_TEXT]}\n(cut here)"}
     made = True
     body = json.dumps(
-        {"token": secrets.token_hex(16), "key": key, **record}, indent=1, ensure_ascii=False
+        {"token": os.urandom(16).hex(), "key": key, **record}, indent=1, ensure_ascii=False
     )
     try:
         create_file(messages, key, body.encode("utf-8", "backslashreplace") + b"\n")

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from pathlib import Path
 
 from hesiod_watch.core.frozen import frozen
@@ -130,7 +129,7 @@ def record_owner(output: Path, run_dir: Path, run: RunIdentity) -> None:
             ours = proven or recorded == run.lasting
             _write_record(parent, run_dir.name, run, replace=bool(name) and ours)
             if not proven and read_record(output)[0] == run.lasting:
-                link = TEMPORARY + secrets.token_hex(16)
+                link = TEMPORARY + os.urandom(16).hex()
                 make_link(run_dir, link, parent)
                 os.rename(link, BACK_LINK, src_dir_fd=parent, dst_dir_fd=parent)
             sync_directory(parent)

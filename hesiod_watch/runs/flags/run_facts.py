@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import stat
 from contextlib import suppress
 from functools import lru_cache
@@ -41,7 +40,7 @@ def adopt(run: OpenDirectory, upstream: str, output: Path, run_type: str = "") -
         raise PermanentError(
             f"{run}: {upstream!r} cannot be recorded as its upstream: it must be one line"
         )
-    prepared = _PREPARED + secrets.token_hex(16)
+    prepared = _PREPARED + os.urandom(16).hex()
     with translated(f"cannot take up {run}"):
         run.require_in_place()
         parent = run.descriptor
