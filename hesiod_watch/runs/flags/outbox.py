@@ -40,7 +40,7 @@ LONGEST_TEXT = 10_000
 """Characters of a message, each at most six bytes of JSON; the run's log has the full text."""
 
 _NUMBER = re.compile(r"[0-9]{4,9}")
-_MARK = re.compile(r"(?P<number>[0-9]{4,9})\.(?P<channel>.+)\.delivered", re.DOTALL)
+_DELIVERED = ".delivered"
 _KEY = re.compile(r"[a-z]+(?:-[a-z]+)*(?:\..+)?", re.DOTALL)
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 
@@ -235,37 +235,50 @@ class _OutboxFiles:
         self.place = place
         self.keys: set[str] = set()
         self.delivered: dict[str, int] = {}
-        self.highest: int  # highest number in use
-        self._targets: list[tuple[int, str]] = []
-        self._has_past = False
-        self._read(place.descriptor)
         # The lowest number of each key, without keys whose message a person has removed.
         self.numbers: dict[str, int] = {}
-        for number, key in self._targets:
-            if key in self.keys and number <= self.numbers.get(key, number):
-                self.numbers[key] = number
+        self.highest: int  # highest number in use
+        self._read(place.descriptor)
 
     def _read(self, descriptor: int) -> None:
-        """Take each name of the directory; one loop, because there may be thousands."""
-        keys, delivered, targets = self.keys, self.delivered, self._targets
+        """Take each name of the directory, with little work for each: there may be thousands."""
+        keys, links, marks = self.keys, list[str](), list[str]()
+        is_key, is_number = _KEY.fullmatch, _NUMBER.fullmatch
         with os.scandir(descriptor) as entries:
             for entry in entries:
                 name = entry.name
-                if name == PAST:
-                    self._has_past = True
-                elif "a" <= name[0] <= "z":
-                    if _KEY.fullmatch(name) and entry.is_file(follow_symlinks=False):
+                if "a" <= name[0] <= "z":
+                    if is_key(name) and entry.is_file(follow_symlinks=False):
                         keys.add(name)
-                elif _NUMBER.fullmatch(name):
-                    try:
-                        targets.append((int(name), os.readlink(name, dir_fd=descriptor)))
-                    except OSError:  # not a link: the number is in use, for no message
-                        targets.append((int(name), ""))
-                elif mark := _MARK.fullmatch(name):  # of any file type: a person's `touch` counts
-                    text, channel = mark.groups()
-                    if (number := int(text)) > delivered.get(channel, 0):
-                        delivered[channel] = number
-        self.highest = max((number for number, _ in targets), default=0)
+                elif is_number(name):
+                    links.append(name)
+                else:
+                    marks.append(name)
+        keys.discard(PAST)
+        self._read_links(links, descriptor)
+        self._read_marks(marks)
+
+    def _read_links(self, links: Iterable[str], descriptor: int) -> None:
+        keys, numbers, highest = self.keys, self.numbers, 0
+        for name in links:
+            number = int(name)
+            if number > highest:
+                highest = number
+            try:
+                key = os.readlink(name, dir_fd=descriptor)
+            except OSError:  # not a link: the number is in use, for no message
+                continue
+            if key in keys and number <= numbers.get(key, number):
+                numbers[key] = number
+        self.highest = highest
+
+    def _read_marks(self, marks: Iterable[str]) -> None:
+        """Take the marks of deliveries, of any file type: a person's `touch` counts."""
+        for name in marks:
+            text, _, rest = name.partition(".")
+            channel = rest.removesuffix(_DELIVERED)
+            if channel and channel != rest and _NUMBER.fullmatch(text):
+                self.delivered[channel] = max(self.delivered.get(channel, 0), int(text))
 
     def messages_above(self, after: int) -> Iterator[OutboxMessage]:
         """Messages with a number above `after`, in order."""
@@ -280,9 +293,10 @@ class _OutboxFiles:
         return False
 
     def past(self) -> set[str]:
-        if not self._has_past:
+        try:
+            keys = record_in(read(self.place.descriptor, PAST).text).get("keys")
+        except FileNotFoundError:
             return set()
-        keys = record_in(read(self.place.descriptor, PAST).text).get("keys")
         return {str(key) for key in keys} if isinstance(keys, list) else set()
 
 
