@@ -104,6 +104,18 @@ def measure(version: Path, root: Path, arguments: argparse.Namespace) -> tuple[f
     finally:
         service.terminate()
         service.wait(60)
+        # Workers outlive the service, and would still write in the directory that is removed.
+        wait_for(lambda: not processes_of(config))
+
+
+def processes_of(config: Path) -> list[str]:
+    """Processes of this program that have this configuration: each worker names it."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has just ended
+            if os.fsencode(config) in place.read_bytes().split(b"\0"):
+                found.append(place.parent.name)
+    return found
 
 
 def shows(output: Path, cells: list[str]) -> bool:
