@@ -16,6 +16,7 @@ MOST = 2**64
 
 A number is less than this, and at least minus half of this.
 """
+_LEAST = -MOST // 2
 _LARGEST = 2**96
 """Limit of a number in a document: 64 bits of seconds, as nanoseconds.
 
@@ -101,18 +102,24 @@ def _is_amount(value: object) -> bool:
 
 
 def _fits_record(number: float) -> bool:
-    return -MOST // 2 <= number < MOST
+    return _LEAST <= number < MOST
 
 
 def _is_plain(value: object, levels: int) -> bool:
     """Whether a value has at most `levels` nested levels, and all its numbers fit into 64 bits."""
     if isinstance(value, int | float):
         return _fits_record(value)
+    if levels < 1:
+        return False
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    if levels <= 1:
-        return levels == 1 and all(_is_plain(each, 0) for each in inner)
-    # Most values are texts, and a call for each would take most of the time.
-    return all(type(each) is str or _is_plain(each, levels - 1) for each in inner)
+    for each in inner:  # most values are texts and numbers: a call for each would take long
+        kind = type(each)
+        if kind is int or kind is float:
+            if not _LEAST <= each < MOST:
+                return False
+        elif kind is not str and each is not None and not _is_plain(each, levels - 1):
+            return False
+    return True
 
 
 def _refuse_half_characters(value: object) -> None:

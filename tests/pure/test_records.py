@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hesiod_watch.core.records import loads, numbers_in, parse_whole, record_in, whole_number
+from hesiod_watch.core.records import (
+    DEEPEST,
+    loads,
+    numbers_in,
+    parse_whole,
+    record_in,
+    whole_number,
+)
 
 REFUSED = ["1" + "0" * 400, "-1" + "0" * 400, "1" + "0" * 5000, str(2**64), str(-(2**63) - 1)]
 REFUSED += ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1e300"]
@@ -50,6 +57,14 @@ def test_impossible_numbers_in_documents(number: str) -> None:
 def test_other_values_are_unchanged(value: str) -> None:
     """Sizes, inodes, times and all other values are the same as from `json.loads`."""
     assert record_in(f'{{"x": {value}}}') == {"x": json.loads(value)}
+
+
+@pytest.mark.parametrize("leaf", ["1", "true", "null", '"a"', ""], ids=repr)
+def test_deepest_records(leaf: str) -> None:
+    """A record may have so many nested levels, whatever is in the lowest one, and no more."""
+    for lists, accepted in ((DEEPEST - 1, True), (DEEPEST, False)):
+        text = f'{{"x": {"[" * lists}{leaf}{"]" * lists}}}'
+        assert record_in(text) == (json.loads(text) if accepted else {})
 
 
 DEEP = '{"x": ' + "[" * 40 + "]" * 40 + "}"
