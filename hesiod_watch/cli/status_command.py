@@ -208,15 +208,7 @@ def _cell_document(snapshot: Snapshot, cell: Cell) -> dict[str, Any]:
         "why": why_stage(cell),
         "present": cell.present,
     }
-    document = {
-        **state,
-        "reads": None,
-        "bases": None,
-        "n50": None,
-        "mean_q": None,
-        **cell.results,
-        **state,
-    }
+    document = {**state, **_numbers(cell), **state}
     document["completeness"] = cell.completeness.record() if cell.completeness else None
     if verdict := qc_verdict(cell):
         document["qc_verdict"] = verdict
@@ -224,10 +216,23 @@ def _cell_document(snapshot: Snapshot, cell: Cell) -> dict[str, Any]:
     document["copies"] = [asdict(copy) for copy in copy_locations(snapshot, cell)]
     if cell.progress:
         document["progress"] = asdict(cell.progress)
-        if stage_of(cell) is Stage.PROCESSING and cell.progress.reads >= (document["reads"] or 0):
-            # A worker that begins has counted fewer reads than the ingest before it.
-            document["reads"], document["bases"] = cell.progress.reads, cell.progress.bases
     return document
+
+
+def _numbers(cell: Cell) -> dict[str, Any]:
+    """Results of a cell, or of the worker that counts more reads at present."""
+    numbers: dict[str, Any] = {
+        "reads": None,
+        "bases": None,
+        "n50": None,
+        "mean_q": None,
+        **cell.results,
+    }
+    worker = cell.progress if stage_of(cell) is Stage.PROCESSING else None
+    # A worker that begins has counted fewer reads than the ingest before it.
+    if worker and worker.reads >= (numbers["reads"] or 0):
+        numbers.update(reads=worker.reads, bases=worker.bases)
+    return numbers
 
 
 def _status_rows(snapshot: Snapshot, blocked: Sequence[Attention]) -> list[StatusRow]:
@@ -243,11 +248,11 @@ def _status_rows(snapshot: Snapshot, blocked: Sequence[Attention]) -> list[Statu
     state = "quarantined" if refused else str(status)
     lines = [StatusRow(name, state, why=display(reasons))]
     for cell in snapshot.cells:
-        stage, document = stage_of(cell), _cell_document(snapshot, cell)
-        reads, mean_q = document["reads"], document["mean_q"]
+        stage, found = stage_of(cell), _numbers(cell)
+        reads, mean_q = found["reads"], found["mean_q"]
         numbers = (
             f"{reads:,}" if isinstance(reads, int) else "",
-            human_bases(document["bases"]),
+            human_bases(found["bases"]),
             f"Q{mean_q:.1f}" if isinstance(mean_q, float) else "",
         )
         sentences = [each.sentence for each in blocked if each.cell == str(cell.id)]
