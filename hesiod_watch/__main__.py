@@ -1,8 +1,6 @@
 """`python -m hesiod_watch` is the command `hesiod-watch`."""
 
-import sys
-
-from hesiod_watch.cli import main
+from hesiod_watch.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

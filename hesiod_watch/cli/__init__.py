@@ -19,6 +19,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -238,6 +239,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         gc.freeze()
         gc.enable()
     return _call(options)
+
+
+def run() -> NoReturn:
+    """Run the command of this process and end the process."""
+    leave(main())
+
+
+def leave(code: int) -> NoReturn:
+    """End this process with its output written, and without clearing its memory.
+
+    Python would destroy each object: 3 ms of CPU time for `status`. A worker would so copy all
+    memory that it shares: 27 ms. With another thread under way, the process ends as usual.
+    """
+    # A module that was not loaded has nothing to end, and `--version` loads neither.
+    threads, logs = sys.modules.get("threading"), sys.modules.get("logging")
+    if threads is None or threads.active_count() == 1:
+        if logs:
+            logs.shutdown()
+        with suppress(OSError):  # then the end as usual reports it
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    sys.exit(code)
 
 
 def _verbosity_first(arguments: list[str]) -> list[str]:

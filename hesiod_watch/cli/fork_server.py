@@ -7,15 +7,11 @@ by a person. `host.fork_server` says how it works.
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import sys
-import threading
-from contextlib import suppress
 from importlib import import_module
-from typing import NoReturn
 
-from hesiod_watch.cli import main
+from hesiod_watch.cli import leave, main
 from hesiod_watch.core.action_kinds import ACTIONS
 from hesiod_watch.host.fork_server import serve
 from hesiod_watch.report.page import compile_templates
@@ -36,21 +32,6 @@ def load_work() -> None:
     # The memory of everything loaded is shared with the workers as long as it is not written to.
     gc.collect()
     gc.freeze()
-
-
-def leave(code: int) -> NoReturn:
-    """End this process with its output written, and without clearing its memory.
-
-    Python would destroy each object, and so copy all memory that a worker shares: 27 ms of CPU time
-    for each worker. With another thread under way, the process ends as usual.
-    """
-    if threading.active_count() == 1:
-        logging.shutdown()
-        with suppress(OSError):  # then the end as usual reports it
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
-    sys.exit(code)
 
 
 if __name__ == "__main__":

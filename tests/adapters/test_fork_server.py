@@ -302,7 +302,7 @@ def test_worker_ends_without_clearing_its_memory(before: str, said: str) -> None
     Without threads the interpreter is not taken apart: no function runs that is registered for it.
     """
     code = (
-        "import atexit; from hesiod_watch.cli.fork_server import leave;"
+        "import atexit; from hesiod_watch.cli import leave;"
         f" atexit.register(print, 'taken apart')\n{before}\nprint('said')\nleave(3)"
     )
     done = subprocess.run(
