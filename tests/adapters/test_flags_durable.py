@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -12,6 +13,7 @@ import pytest
 from name_changes import recorded_names
 from open_runs import opened, pipeline_at
 
+from hesiod_watch.core.errors import HesiodError
 from hesiod_watch.core.model import LOCAL
 from hesiod_watch.core.queued_messages import OutboxMessage
 from hesiod_watch.host import process
@@ -168,3 +170,79 @@ def test_an_earlier_owner_stays_recorded(pipeline: flags.Pipeline) -> None:
     flags.release_claim(pipeline, STEM, ME, why="again")
     given_up = flags.read_flags(pipeline).owner(f"{STEM}.started.yielded")
     assert given_up == replace(ME, reason="an earlier worker lives")
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+@pytest.mark.parametrize("taken", [True, False], ids=["another flag", "no other flag"])
+def test_put_back(
+    links: bool, taken: bool, pipeline: flags.Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flag that was moved aside gets its name again, unless another process has made one."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    (pipeline / ".aside").write_text("ours")
+    if taken:
+        (pipeline / "flag").write_text("another's")
+    with monkeypatch.context() as patch:
+        if not links:
+            patch.setattr(os, "link", refuse)
+        flag_files.put_back(pipeline.descriptor, ".aside", "flag")
+    assert (pipeline / "flag").read_text() == ("another's" if taken else "ours")
+
+
+def test_put_back_refused(pipeline: flags.Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal that is not about links is an error, and the flag stays aside."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    (pipeline / ".aside").write_text("ours")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", refuse)
+        with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+            flag_files.put_back(pipeline.descriptor, ".aside", "flag")
+    assert (pipeline / ".aside").read_text() == "ours"
+    assert not pipeline.has("flag")
+
+
+def test_has(pipeline: flags.Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anything of a name is there, also a link to nothing; an unreadable one is an error."""
+    (pipeline / "link").symlink_to("nothing")
+    assert [pipeline.has(name) for name in ("upstream", "link", "other")] == [True, True, False]
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", refuse)
+        with pytest.raises(HesiodError) as raised:
+            pipeline.has("upstream")
+    assert str(raised.value) == f"cannot read {pipeline / 'upstream'}: {os.strerror(errno.EIO)}"
+
+
+@pytest.mark.parametrize(
+    ("flag", "text", "stripped"),
+    [
+        ("strip.started", "", True),
+        ("strip.done", "", True),
+        ("strip.failed", "", True),
+        ("strip.failed", '{"files": 0}', False),
+        ("backup.failed", "", False),
+    ],
+)
+def test_stripped(flag: str, text: str, stripped: bool, pipeline: flags.Pipeline) -> None:
+    """After any strip that may have removed a file, the files that remain are not all."""
+    (pipeline / f"{STEM}.{flag}").write_text(text)
+    found = flags.read_flags(pipeline)
+    assert found.stripped(STEM) is stripped
+    assert not found.stripped("other")
+
+
+def test_texts_of_a_message(pipeline: flags.Pipeline) -> None:
+    """Text and run of a message are read by its key; a missing one has neither."""
+    flags.put_message(pipeline, "run-new", {**MESSAGE, "run": "r"})
+    assert flags.read_text(pipeline, "run-new") == "t"
+    assert flags.read_run(pipeline, "run-new") == "r"
+    assert flags.read_text(pipeline, "run-old") == ""
