@@ -38,6 +38,7 @@ class RefusedAction:
     attempts: int = 1
     since: datetime | None = None  # first failure in a row; None: unknown
     again: datetime | None = None  # next attempt; None: at the next look
+    over: bool = False  # the process that tried it has ended; a flag of the attempt says more
 
 
 @frozen

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
+from hesiod_watch.core.action_kinds import ACTIONS
 from hesiod_watch.core.attention import Attention
 from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.circumstances import Circumstances, RefusedAction
@@ -15,10 +16,11 @@ from hesiod_watch.core.records import why_in
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import time_at, time_of
 from hesiod_watch.rules import delivery
-from hesiod_watch.rules.backup_schedule import failing_since, is_stuck, keeps_failing
-from hesiod_watch.rules.liveness import is_silent, unclear, under_way
+from hesiod_watch.rules.backup_schedule import ended_at, failing_since, is_stuck, keeps_failing
+from hesiod_watch.rules.liveness import SKEW, is_silent, unclear, under_way
 from hesiod_watch.rules.run_types import type_problem
 from hesiod_watch.rules.stages import FINISHED, settled, stage_of
+from hesiod_watch.rules.turns import last_attempt
 
 NO_REASON = "no reason is recorded"
 NO_DIRECTORY = "which is not a directory"
@@ -111,7 +113,27 @@ def _stopped(snapshot: Snapshot) -> Iterator[Attention]:
 
 
 def _refused(snapshot: Snapshot, around: Circumstances) -> Iterator[Attention]:
-    yield from (refused_action(each) for each in around.refused if each.run == snapshot.run)
+    for each in around.refused:
+        if each.run == snapshot.run and not (each.over and _is_superseded(each, snapshot, around)):
+            yield refused_action(each)
+
+
+def _is_superseded(refused: RefusedAction, snapshot: Snapshot, around: Circumstances) -> bool:
+    """Whether something else says more about an action that an ended process could not do.
+
+    That is the flag of an attempt which ended later, or with that process, or is under way; and a
+    right that is missing still.
+    """
+    if any(denied.cell in (None, refused.cell) for denied in around.denied):
+        return True
+    kind = ACTIONS.get(refused.action)
+    cell = snapshot.cell(refused.cell) if refused.cell else None
+    if kind is None or (refused.cell and cell is None):
+        return True
+    last = last_attempt(snapshot, cell, kind)
+    ended = ended_at(last)
+    before = refused.since is None or ended is None or ended < refused.since - SKEW
+    return last is not None and (under_way(last) or not before)
 
 
 def refused_action(refused: RefusedAction) -> Attention:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from hesiod_watch.core import action_kinds
+from hesiod_watch.core.action_kinds import ActionKind
 from hesiod_watch.core.model import Action, Cell, Snapshot
 from hesiod_watch.core.naming import parse_cell
 from hesiod_watch.core.ownership import Attempt, Owner
@@ -58,23 +59,32 @@ def in_turn(snapshot: Snapshot, actions: Iterable[Action], now: datetime) -> lis
 
 def _since(snapshot: Snapshot, cell: Cell | None, action: Action, now: datetime) -> datetime | None:
     """Return when the wait for an action began; None if no time is known."""
-    if cell is None:
-        run_attempts = {action_kinds.SYNC: snapshot.sync, action_kinds.BACKUP: snapshot.backup}
-        return _began(run_attempts.get(action.kind))
-    if action.kind is action_kinds.INGEST:
-        return _began(cell.arriving.last_attempt if cell.arriving else None)
+    last = last_attempt(snapshot, cell, action.kind)
+    if cell is None or action.kind is action_kinds.INGEST:
+        return _began(last)
     if action.kind is action_kinds.PROCESS:
         claim = cell.flags.claims[-1] if cell.flags.claims else None
         return _time_of(claim.owner) if claim else summary_time(cell)
-    cell_attempts = {
+    return ended_at(last) or finished_at(cell, now) or summary_time(cell)
+
+
+def last_attempt(snapshot: Snapshot, cell: Cell | None, kind: ActionKind) -> Attempt | None:
+    """Return the last attempt at an action on a run or a cell; None if there was none."""
+    if cell is None:
+        return {
+            action_kinds.SYNC: snapshot.sync,
+            action_kinds.BACKUP: snapshot.backup,
+            action_kinds.NOTIFY: snapshot.outbox.last_attempt if snapshot.outbox else None,
+        }.get(kind)
+    return {
+        action_kinds.INGEST: cell.arriving.last_attempt if cell.arriving else None,
         action_kinds.CHECKSUMS: cell.checksums,
         action_kinds.BACKUP: cell.backup,
         action_kinds.VERIFY: cell.verification,
         action_kinds.HOOK: cell.hook,
         action_kinds.DELETABLE: cell.deletable,
         action_kinds.STRIP: cell.strip,
-    }
-    return ended_at(cell_attempts.get(action.kind)) or finished_at(cell, now) or summary_time(cell)
+    }.get(kind)
 
 
 def _began(last: Attempt | None) -> datetime | None:

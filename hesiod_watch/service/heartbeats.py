@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from hesiod_watch.config import Config
-from hesiod_watch.core.action_kinds import ACTIONS, ActionMode
 from hesiod_watch.core.circumstances import Heartbeat, RefusedAction, UpstreamAnswer
 from hesiod_watch.core.ownership import Liveness
 from hesiod_watch.core.watch_state import SERVICE, WatchState
@@ -64,14 +64,9 @@ def from_watchers(
                 answers[answer.name] = state.last_look, answer
         # A poll that has ended tries nothing again, and the next one begins anew. But a failure
         # that left no flag is recorded only here, so a command that only looks reports it.
+        # An action may leave a flag, and yet have failed before it made one.
         if living is Liveness.ALIVE or (living is Liveness.UNKNOWN and state.kind == SERVICE):
             refused += state.refused
         elif not own and state.last_look == max(each.last_look for each in states):
-            refused += filter(_leaves_no_flag, state.refused)
+            refused += (replace(each, over=True) for each in state.refused)
     return tuple(watchers), tuple(answer for _, answer in answers.values()), tuple(refused)
-
-
-def _leaves_no_flag(refused: RefusedAction) -> bool:
-    """Whether a failed action is recorded nowhere but in the state of its process."""
-    kind = ACTIONS.get(refused.action)
-    return kind is not None and kind.mode is ActionMode.SHORT

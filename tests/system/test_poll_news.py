@@ -7,6 +7,7 @@ import os
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sites import Site
@@ -132,3 +133,26 @@ def test_a_failed_action_is_one_line(site: Site) -> None:
     (line,) = poll(site, 1)
     assert RUN in line
     assert poll(site, 1) == []
+
+
+def test_a_failure_without_a_flag_is_listed_between_polls(site: Site) -> None:
+    """The page of a run cannot be written: the poll says it, and the list has it until it can."""
+    page = site.output / RUN / "report.html"
+    (page / "x").mkdir(parents=True)
+    land(site)
+    assert any("report was tried 1 time and has failed" in line for line in poll(site, 1))
+    (each,) = listed(site, 1)
+    assert (each["kind"], each["run"], each["cell"]) == ("action-refused", RUN, None)
+    assert each["steps"] == [
+        f"after fixing the cause, try it now: hesiod-watch perform report {RUN}"
+    ]
+    shutil.rmtree(page)
+    (line,) = poll(site, 0)
+    assert line.startswith(f"hesiod-watch: solved: {RUN}: report was tried")
+    assert listed(site, 0) == []
+
+
+def listed(site: Site, code: int) -> list[dict[str, Any]]:
+    found = json.loads(site.run("status", "--attention", "--json", check=code).stdout)
+    entries: list[dict[str, Any]] = found["attention"]
+    return entries
