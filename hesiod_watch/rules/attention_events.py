@@ -15,8 +15,16 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 
-from hesiod_watch.core.action_kinds import PROCESS
+from hesiod_watch.core.action_kinds import (
+    BACKUP,
+    DELETABLE,
+    INGEST,
+    PROCESS,
+    STRIP,
+    VERIFY,
+)
 from hesiod_watch.core.attention import Attention
+from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.circumstances import NOTHING_KNOWN
 from hesiod_watch.core.events import Event
 from hesiod_watch.core.model import Cell, Policy, Snapshot, Stage
@@ -24,6 +32,7 @@ from hesiod_watch.rules.attention import attention
 from hesiod_watch.rules.liveness import under_way
 from hesiod_watch.rules.overdue import WAITING
 from hesiod_watch.rules.stages import stage_of
+from hesiod_watch.rules.turns import last_attempt
 
 ATTENTION = "attention"
 ATTENTION_ENDED = "attention-ended"
@@ -50,6 +59,15 @@ a question to the person who installs the program."""
 CIRCUMSTANTIAL = frozenset({"not-permitted", "upstream-unconfigured", "upstream-lost-run"})
 """Kinds of a run that its snapshot alone does not show."""
 
+TRIED_AGAIN = (
+    ("ingest-failed", INGEST),
+    ("copies-unread", VERIFY),
+    ("deletion-behind", DELETABLE),
+    ("deletion-behind", STRIP),
+    ("run-files-behind", BACKUP),
+)
+"""Kinds that only a failed attempt shows, and its action."""
+
 _BEGUN = re.compile(
     rf"{ATTENTION}\.(?P<what>[a-z]+(?:-[a-z]+)*\.[0-9a-f]{{{DIGEST}}})\.(?P<number>[1-9][0-9]*)"
 )
@@ -66,13 +84,15 @@ def find_begun(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Ev
 def find_ended(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
     """Something in a run does not need a person any more; only if that was reported.
 
-    Nothing ends while a flag of the run or a sync hides what its cells need.
+    Nothing ends while a flag of the run or a sync hides what its cells need. Nothing that a
+    failed attempt has caused ends while the work is tried again.
     """
     if snapshot.stop_flags(PROCESS) or under_way(snapshot.sync):
         return
     found = attention(snapshot, NOTHING_KNOWN, policy, now)
     unknown = {cell.id.stem for cell in snapshot.cells if _is_unknown(cell)}
-    for key, begin in ended(found, _reported(snapshot), unknown):
+    again = frozenset(_tried_again(snapshot))
+    for key, begin in ended(found, _reported(snapshot), unknown, again):
         yield Event(ATTENTION_ENDED, snapshot.run, key, begun=begin)
 
 
@@ -102,14 +122,16 @@ def ended(
     found: Iterable[Attention],
     reported: Collection[str],
     unknown: Collection[str] = (),
+    again: Collection[str] = (),
     *,
     of_site: bool = False,
 ) -> Iterator[tuple[str, str]]:
     """Yield the keys of ends that are not reported yet, each with the key of its beginning.
 
-    Nothing is known about the cells whose stems are in `unknown`, so nothing of them ends.
+    Nothing is known about the cells whose stems are in `unknown`, so nothing of them ends. Neither
+    does what is in `again`: kinds with their digest.
     """
-    present = {_what(each, of_site=of_site) for each in found}
+    present = {_what(each, of_site=of_site) for each in found} | set(again)
     hidden = {digest(stem) for stem in unknown}
     for key in sorted(reported):
         if match := _BEGUN.fullmatch(key):
@@ -148,6 +170,17 @@ def _is_unknown(cell: Cell) -> bool:
     """Whether a snapshot does not show if a cell still waits for its data."""
     stage = stage_of(cell)
     return stage is Stage.NEW or (stage in WAITING and cell.present and cell.completeness is None)
+
+
+def _tried_again(snapshot: Snapshot) -> Iterator[str]:
+    """Kinds with their digest whose work has an attempt that has not ended."""
+    for kind, action in TRIED_AGAIN:
+        named = action.name if action in (DELETABLE, STRIP) else None
+        for cell in (None, *snapshot.cells):
+            last = last_attempt(snapshot, cell, action)
+            if last is not None and not last.outcome:
+                each = KINDS[kind].about(snapshot.run, str(cell.id) if cell else "", action=named)
+                yield _what(each, of_site=False)
 
 
 def _reported(snapshot: Snapshot) -> frozenset[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,10 +13,10 @@ from snapshots import attempt, cell, claim, flag, run
 
 from hesiod_watch.core.attention_kinds import KINDS
 from hesiod_watch.core.cell_contents import Completeness, Verdict
-from hesiod_watch.core.model import Policy
+from hesiod_watch.core.model import IngestState, Policy, Snapshot
 from hesiod_watch.core.ownership import Attempt, Flag, Liveness, Owner
 from hesiod_watch.core.queued_messages import Outbox
-from hesiod_watch.rules.attention_events import begun, for_site
+from hesiod_watch.rules.attention_events import begun, find_begun, find_ended, for_site
 from hesiod_watch.rules.attention_events import ended as ended_keys
 from hesiod_watch.rules.events import happened
 
@@ -248,3 +250,33 @@ def test_ends_of_occurrences() -> None:
     assert list(ended_keys([], reported, {"a"})) == ends[1:]
     assert list(ended_keys([], [owner, lost, ends[0][0]])) == ends[1:]
     assert list(ended_keys([], ["attention.quiet.0123.1", "attention.quiet.0123456789ab.0"])) == []
+
+
+RUNNING = Completeness(Verdict.RUNNING, "no final_summary")
+PROCESSED = cell("b", done=flag("d"))
+TRIED: dict[str, Callable[[Attempt], Snapshot]] = {
+    "ingest-failed": lambda last: run(
+        cell("a", completeness=RUNNING, arriving=IngestState(1, last_attempt=last)), PROCESSED
+    ),
+    "copies-unread": lambda last: run(cell("a", done=flag("d"), verification=last), PROCESSED),
+    "deletion-behind": lambda last: run(cell("a", done=flag("d"), strip=last), PROCESSED),
+    "run-files-behind": lambda last: run(PROCESSED, backup=last),
+}
+
+
+@pytest.mark.parametrize("kind", TRIED)
+def test_work_that_fails_does_not_end_while_it_is_tried_again(kind: str) -> None:
+    """The message about the end waits for the end of the attempt, also of one that has died."""
+    make, policy = TRIED[kind], Policy(backups=frozenset({"second"}))
+    failed = ended("failed", 3, needs_person=False, failing_since="2026-11-23T01:00:00Z")
+    (begin,) = (each.key for each in find_begun(make(failed), policy, NOW))
+    assert begin.startswith(f"attention.{kind}.")
+
+    def ends(last: Attempt) -> list[str]:
+        reported = replace(make(last), outbox=Outbox(reported=frozenset({begin})))
+        return [each.begun for each in find_ended(reported, policy, NOW)]
+
+    assert ends(failed) == []
+    assert ends(attempt("", liveness=Liveness.ALIVE)) == []
+    assert ends(attempt("", liveness=Liveness.DEAD)) == []
+    assert ends(ended("done")) == [begin]
