@@ -23,8 +23,10 @@ from typing import Generic
 from hesiod_watch.actions import Job, command_of
 from hesiod_watch.core.errors import HesiodError, TemporaryError
 from hesiod_watch.core.logfields import fields
+from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Attempt
 from hesiod_watch.core.results import AttemptEnd, R
+from hesiod_watch.core.system_errors import translated
 from hesiod_watch.core.times import iso, time_of
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.runs import flags
@@ -94,7 +96,8 @@ def attempt_at(
     try:
         if log:
             log.command(command_of(job))
-        yield attempt
+        with translated(f"{job.action} of {display(job.run_dir.name)}"):
+            yield attempt
         unforeseen = ""
         outcome = "failed" if attempt.failed else "done"
     except HesiodError as error:

@@ -25,10 +25,11 @@ def allow(world: World, number: int) -> None:
             place.chmod(mode)
     world.denied.clear()
     for area in (world.landing, world.output, world.sequencer):
-        # A directory may have been renamed, or copied with its mode, meanwhile.
+        # A directory or a file may have been renamed, or copied with its mode, meanwhile.
         for path in area.rglob("*"):
-            if path.is_dir() and not path.is_symlink() and path.stat().st_mode & 0o700 != 0o700:
-                path.chmod(0o755)
+            needed = 0o700 if path.is_dir() else 0o600
+            if not path.is_symlink() and path.stat().st_mode & needed != needed:
+                path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _places(world: World, number: int) -> list[Path]:
