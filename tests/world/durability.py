@@ -43,6 +43,11 @@ class DiskRecord:
             kind, *facts = json.loads(line)
             getattr(self, f"_play_{kind}")(*facts)
 
+    def aged(self, before: os.stat_result, after: os.stat_result) -> None:
+        """A file was made older by the world, and is as durable as before."""
+        if self._synced.get(_inode(before)) == list(_state(before)[1]):
+            self._synced[_inode(before)] = list(_state(after)[1])
+
     def _play_synced(self, inode: list[int], state: list[int]) -> None:
         self._synced[inode[0], inode[1]] = state
         self._named.pop((inode[0], inode[1]), None)

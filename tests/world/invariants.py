@@ -293,10 +293,11 @@ def _sources(world: World) -> dict[str, bytes]:
 def _copies(world: World, name: str, content: bytes) -> set[str]:
     """Disks that have a whole copy of a source: that of the landing area and results, the backup.
 
-    A file in the landing area does not count as a copy of itself.
+    A file in the landing area does not count as a copy of itself. A run or library that was renamed
+    keeps the names of its results, there and on the backup.
     """
     area, experiment, *inside = Path(name).parts
-    run, path = experiment, Path(*inside)
+    run, path, file = experiment, Path(*inside), "/".join(inside[1:])
     for cell in world.cells:
         if area == "sequencer" and cell.place.name == experiment and path.is_relative_to(cell.id):
             run = cell.run
@@ -306,14 +307,14 @@ def _copies(world: World, name: str, content: bytes) -> set[str]:
     whole = area == "sequencer" and _is_whole(world.landing / run / path, content)
     disks = {"here"} if whole else set()
     if world.backup:
-        # A run that was renamed keeps the name of its results.
         copies = [world.backup / name for name in (run, output.name)]
         places["backup"] = [copy / "results" for copy in copies]
-        if any(_is_whole(copy / "raw" / path, content) for copy in copies):
+        raw = (each for copy in copies for each in copy.glob(f"raw/*/{file}"))
+        if any(_is_whole(each, content) for each in raw):
             disks.add("backup")
     for disk, results in places.items():
         for place in results if reads else ():
-            outputs = (place / Path(*inside[:2])).glob("*.fastq.gz")
+            outputs = place.glob(f"*/{inside[1]}/*.fastq.gz")
             if reads <= {read for output in outputs for read in _reads(output)}:
                 disks.add(disk)
     return disks

@@ -188,6 +188,7 @@ class World:
         """Let time pass: everything that flags say, and their own times, become older."""
         self.rested = True
         covered = self._backed_up_runs()
+        self.processes.disk.play()
         for host in self.hosts:
             for path in host.locks.glob("**/outage-*"):
                 path.unlink()
@@ -206,6 +207,7 @@ class World:
                 path.write_text(aged, errors="surrogateescape")
             times = (status.st_atime - by.total_seconds(), status.st_mtime - by.total_seconds())
             os.utime(path, times)
+            self.processes.disk.aged(status, path.stat())
         for flag, before in covered.items():
             status = flag.stat()
             flag.write_text(flag.read_text().replace(before, self._digest(flag.parent.parent)))
