@@ -11,6 +11,10 @@ RETRY = "hesiod-watch retry {run} {cell} --why …"
 RELEASE = "hesiod-watch release {run} {cell} --why …"
 
 OVERDUE = "overdue: {why}; its final_summary arrived at {arrived}, and the grace period is over"
+READABLE = Step(
+    "make sure that the user of hesiod-watch can read all of {unreadable} (permissions, disk,"
+    " mount)"
+)
 OF_ENDED = (
     Step("copy {bad_summaries} again from the sequencer into {landing}"),
     Step(
@@ -19,10 +23,7 @@ OF_ENDED = (
     ),
     Step("show the links and special files among the data", "find {linked_in} ! -type f ! -type d"),
     Step("replace each link by what it leads to, and move special files out of {linked_in}"),
-    Step(
-        "make sure that the user of hesiod-watch can read all of {unreadable} (permissions, disk,"
-        " mount)"
-    ),
+    READABLE,
     Step(
         "copy the named files again from the sequencer into {damaged_in}; then",
         "hesiod-watch perform checksums {run} {cell}",
@@ -129,6 +130,13 @@ CELL_KINDS = (
         "files that a cell's final_summary announces are missing after the grace period",
         OVERDUE,
         OF_ENDED,
+    ),
+    AttentionKind(
+        "unreadable-data",
+        PERSON,
+        "the files of a cell that is still being written cannot be listed",
+        "its files cannot be listed, so nothing is known about its end: {why}",
+        (READABLE,),
     ),
     AttentionKind(
         "quiet",

@@ -34,6 +34,7 @@ _READS = {
     "upstream-unreadable": "upstream_flag",
     "unreadable-summary": "landing",
     "unreadable-files": "landing",
+    "unreadable-data": "unreadable",
     "ingest-failed": "landing",
 }
 """Kind → the fact that names what must be readable."""

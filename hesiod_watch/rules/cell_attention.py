@@ -160,12 +160,20 @@ def _of_unfinished(
             yield overdue_attention(snapshot, cell, grace_end(cell, policy, now))
         elif found and found.verdict is Verdict.RUNNING:
             yield from _quiet(snapshot, cell, found, policy, now)
+        elif found and _is_closed(found) and not (last and is_stuck(last)):
+            unreadable = _landing(snapshot, cell)
+            yield _about("unreadable-data", snapshot, cell, why=found.why, unreadable=unreadable)
     if last and is_stuck(last):
         since = failing_since(last)
         # The present count names a directory that cannot be read, also after its rights changed.
         why = found.why if found and found.verdict is Verdict.UNREADABLE else last.why
         landing = _landing(snapshot, cell)
         yield _about("ingest-failed", snapshot, cell, since, why=why, landing=landing)
+
+
+def _is_closed(found: Completeness) -> bool:
+    """Whether the data of a cell without a final_summary cannot be listed."""
+    return found.verdict is Verdict.UNREADABLE and not found.summaries
 
 
 def _quiet(

@@ -287,6 +287,9 @@ def _cell(
     if verdict.verdict is Verdict.RUNNING:
         last_change, has_data = minknow.last_change(directory)
         observed = replace(observed, changed=last_change, has_data=has_data)
+        if last_change is None:  # without a list of its data, its end is not noticed
+            counted = completeness.judge(minknow.read_contents(directory))
+            observed = replace(observed, completeness=counted)
     progress = _read_progress(results, COPYING_FILE) if look.syncing else None
     last = listing.attempt(flags.ingest(cell.stem), look.judge)
     return _arriving(replace(observed, progress=progress), directory, results, last)

@@ -240,6 +240,12 @@ CASES: dict[str, Row] = {
             )
         ],
     ),
+    "a cell without final_summary that cannot be read": (
+        cell(completeness=Completeness(Verdict.UNREADABLE, "permission denied")),
+        {},
+        {},
+        [("unreadable-data", None, {"why": "permission denied", "unreadable": HERE})],
+    ),
     "links": (
         overdue(replace(SHORT, why="1 missing; links and special files are not followed")),
         {},

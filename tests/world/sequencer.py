@@ -137,7 +137,8 @@ class SequencedCell:
                 continue
             if not path.is_file() or path.read_bytes() != self.truth[name]:
                 self.write(name, place=place)
-        for path in sorted(place.rglob("*")):
-            if path.is_file() and str(path.relative_to(place)) not in self.truth:
-                path.unlink()
+        for copy in {place, self.here}:
+            for path in sorted(copy.rglob("*")):
+                if path.is_file() and str(path.relative_to(copy)) not in self.truth:
+                    path.unlink()
         self.growing = ""

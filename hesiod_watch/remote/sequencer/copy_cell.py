@@ -44,6 +44,7 @@ from hesiod_watch.remote.connection import connected
 from hesiod_watch.remote.directory import RemoteDirectory
 from hesiod_watch.remote.rsync import compare_and_repair, copy_command, copy_files
 from hesiod_watch.rules.exit_codes import Outcome
+from hesiod_watch.rules.settling import QUIET
 from hesiod_watch.runs import cell_files
 from hesiod_watch.runs.minknow.layout import is_data_directory_name
 
@@ -74,7 +75,7 @@ def copy_cell(
     on_progress: Callable[[int, int], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
     nice: int = 10,
-    settled: float = 60.0,
+    settled: float | None = None,
     runner: CommandRunner = run,
 ) -> CopyResult:
     """Copy `cell` of the run at `run_location` (the text of `pipeline/upstream`) into
@@ -84,7 +85,7 @@ def copy_cell(
     raises for errors of either side. `on_progress` gets the bytes that are present and the total
     bytes. When `stop` returns True, every started process ends, a partly copied file is kept, and
     the outcome is `again`. `settled`: seconds without a change, after which a file of a cell that
-    is still being written is copied.
+    is still being written is copied; `QUIET` unless given.
     """
     say = RunLog(log)
     try:
@@ -96,7 +97,8 @@ def copy_cell(
         with connected(upstream, runner, stop) as endpoint:
             source = RemoteDirectory(endpoint, location)
             copying = _CellCopy(
-                source, upstream, cell, relative, landing_run, say, on_progress, nice, settled
+                *(source, upstream, cell, relative, landing_run, say, on_progress, nice),
+                QUIET if settled is None else settled,
             )
             verified = copying.copy_until_stable()
             return CopyResult("done", "", verified, copying.files if verified else {})
