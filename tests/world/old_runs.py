@@ -36,6 +36,8 @@ def take_up(world: World, number: int) -> None:
 def _add(world: World, *, there: bool) -> None:
     if len(world.old) == MOST or any(cell.day == DAY for cell in world.cells):
         return
+    if world.processes.stopped:
+        return  # it would not know the configuration that leaves old runs alone
     if "take_up:" not in world.more:
         world.more += "take_up: {since: 2026-01-01}\n"
         world.configure()
