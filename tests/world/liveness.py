@@ -204,6 +204,7 @@ REPAIRS = (
     "mend or replace",
     "after copying",
 )
+OWN_DIRECTORY = re.compile(r"to give this run a directory of its own: (mkdir .*?)(?:; |$)")
 COMMAND = re.compile(r"(?:^|: )((?:hesiod-|rm |mv |mkdir |echo ).*)$")
 
 
@@ -225,6 +226,9 @@ def take(world: World, entry: Mapping[str, Any], step: str) -> None:
         disks.rename_back(world, 0)
     if step.startswith("compare the copies"):
         shutil.rmtree(cell.place / "copies" / cell.name, ignore_errors=True)
+    for each in entry["attention"]:
+        if found := OWN_DIRECTORY.search(each["sentence"]):
+            world.shell(found[1])
     for part in re.split("; then,? |; (?=hesiod-)", step):
         found = COMMAND.search(part)
         if not found:

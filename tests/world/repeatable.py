@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import os
 import secrets
+import signal
 import sys
 import tempfile
 import time
@@ -21,13 +22,20 @@ from typing import Any
 
 LONGEST_WAIT = 2 * 3600.0
 """Seconds that a process of the program may wait in all."""
+PATIENT = ("hesiod_watch.actions.process", "hesiod_watch.actions.patience")
+"""Modules that wait for ever for an ingest that is stopped, or for a file system that is away."""
+PATIENCE = 300.0
+"""Seconds after which somebody kills such a process."""
 MOMENT = 0.005
 """Seconds of the longest wait that is a real one: the program waits so for the end of a command."""
 
 
-def make_repeatable(place: Path, name: str, minute: float) -> None:
-    """Set everything for the process of this name, which has its temporary files in `place`."""
-    Clock(minute)
+def make_repeatable(place: Path, name: str, minute: float, hindered: Callable[[], bool]) -> None:
+    """Set everything for the process of this name, which has its temporary files in `place`.
+
+    `hindered` says whether another process is stopped, or a file system is away.
+    """
+    Clock(minute, hindered)
     numbers = itertools.count()
 
     def token(count: int | None = None) -> str:
@@ -49,8 +57,8 @@ class Clock:
     durations advances only by what the program waits.
     """
 
-    def __init__(self, minute: float) -> None:
-        self.minute = minute
+    def __init__(self, minute: float, hindered: Callable[[], bool]) -> None:
+        self.minute, self.hindered = minute, hindered
         self.waited = 0.0
         self._quiet = _modules("QUIET", float)
         self._set()
@@ -63,6 +71,9 @@ class Clock:
             self._really_sleep(seconds)
             return
         self.waited += seconds
+        caller = sys._getframe(1).f_globals["__name__"]
+        if caller in PATIENT and self.waited > PATIENCE and self.hindered():
+            os.kill(os.getpid(), signal.SIGKILL)
         if self.waited > LONGEST_WAIT:
             raise AssertionError(f"waited for {LONGEST_WAIT:.0f} s in vain")
         self._set()

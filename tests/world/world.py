@@ -100,7 +100,8 @@ class World:
 
         def in_child() -> Answer:
             os.environ["PATH"] = f"{self.bin}:{os.environ['PATH']}"
-            make_repeatable(self.root / "tmp", f"process {self.processes.begun}", minute)
+            name = f"process {self.processes.begun}"
+            make_repeatable(self.root / "tmp", name, minute, self._is_hindered)
             self.tracker.pose()
             start_fast(self.slowness)
             if host != HERE:
@@ -109,6 +110,10 @@ class World:
             return work()
 
         return self.processes.run(in_child, interruption)
+
+    def _is_hindered(self) -> bool:
+        """Whether another process was stopped when this one began, or a file system is away."""
+        return bool(self.processes.stopped) or any(self.root.glob("*.away"))
 
     def poll(self, interruption: Interruption | None = None, host: int = HERE) -> Answer | None:
         path = self.hosts[host].config
