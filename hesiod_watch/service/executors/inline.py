@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from functools import partial
 
 from hesiod_watch.actions import Job, perform
 from hesiod_watch.config import Config
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Action, Snapshot
-from hesiod_watch.core.ownership import Owner
+from hesiod_watch.core.ownership import Liveness, Owner
+from hesiod_watch.rules.liveness import same_process
 from hesiod_watch.service.executors import EndedAction, NoReservation, OnEnd, Reservation
 
 logger = logging.getLogger(__name__)
@@ -35,10 +38,11 @@ class Inline:
     ) -> None:
         self.last_error = ""
         code = DONE
+        config = replace(self._config, judge=partial(self._judge, owner))
         try:
             perform(
                 Job(
-                    *(action.name, snapshot.path, self._config, owner, action.cell),
+                    *(action.name, snapshot.path, config, owner, action.cell),
                     *(action.reason, action.upstream, snapshot),
                 )
             )
@@ -54,6 +58,16 @@ class Inline:
             code = FAILED
             self.last_error = f"a bug in hesiod-watch: {type(error).__name__}: {error}"
         self._on_end(EndedAction(snapshot.path, action, code))
+
+    def _judge(self, working: Owner, owner: Owner | None) -> tuple[Liveness, str]:
+        """Judge as the plan does: this process works on one action only, that of `working`.
+
+        Another attempt of this process has ended, and its flag could not be changed: a full disk.
+        """
+        mine = owner and owner.executor == self.name and same_process(owner, working)
+        if mine and owner and owner.token != working.token:
+            return Liveness.DEAD, f"this process ({owner.pid}) made it, and works on another action"
+        return self._config.judge(owner)
 
     def running(self) -> dict[str, Action]:
         return {}
