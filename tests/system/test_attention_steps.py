@@ -213,7 +213,6 @@ NOT_FOLLOWED = {
     "job-waiting": "needs a Slurm with a job that cannot start",
     "take-up-undecided": "needs many old runs; test_take_up.py follows its steps",
     "worker-died": "needs a worker that was killed; the step is that of `owner-elsewhere`",
-    "unreadable-data": "needs files that this user cannot list; its step has no command",
     "unreadable-files": "needs files that this user cannot list; its steps are those of `overdue`",
     "data-lost": "its command is offered only with an upstream from which to copy again",
     "new-data": "its command is that of `failed`",
