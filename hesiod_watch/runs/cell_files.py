@@ -14,10 +14,11 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
-from hesiod_watch.core.errors import PermanentError
+from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import Entries, FileEntry
 from hesiod_watch.core.inventory import PARTIAL, OverlongName, require_copyable
 from hesiod_watch.core.model import CellId
+from hesiod_watch.core.naming import display
 from hesiod_watch.host.files import OpenDirectory, open_below, regular_below, sync_directory
 from hesiod_watch.host.files import checksums as file_checksums
 
@@ -28,7 +29,7 @@ def entries(run: OpenDirectory, cell: CellId) -> dict[str, FileEntry]:
     """List everything of a cell in the landing area; empty if it is not there yet.
 
     Raises PermanentError if a link or a file has the name of the library or the cell, or if a path
-    is too long to be copied; OSError.
+    is too long to be copied; TemporaryError if it cannot be read.
     """
     found: dict[str, FileEntry] = {}
     try:
@@ -42,6 +43,9 @@ def entries(run: OpenDirectory, cell: CellId) -> dict[str, FileEntry]:
         ) from error
     except OverlongName as error:
         raise PermanentError(f"{cell}: {error}") from error
+    except OSError as error:
+        name = f"/{display(str(error.filename))}" if error.filename else ""
+        raise TemporaryError(f"{cell}{name} cannot be read: {error.strerror}") from error
     return cell.pooled.entries(found) if cell.pooled else found
 
 

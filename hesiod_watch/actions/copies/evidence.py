@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hesiod_watch.actions import Job
-from hesiod_watch.actions.copies.survey import Copies, CopySurvey, landing_entries
+from hesiod_watch.actions.copies.survey import Copies, CopySurvey
 from hesiod_watch.core.action_kinds import STRIP
 from hesiod_watch.core.file_entry import FileEntry, changed_names, file_sizes
 from hesiod_watch.core.model import CellId
@@ -36,7 +36,7 @@ from hesiod_watch.rules.deletion_proof import (
     why_unverified,
 )
 from hesiod_watch.rules.liveness import Judge
-from hesiod_watch.runs import flags, minknow
+from hesiod_watch.runs import cell_files, flags, minknow
 from hesiod_watch.runs.cell_directories import find_late_data
 
 
@@ -84,7 +84,7 @@ def gather_evidence(
         found = listed.result() if listed else here.found
     taken_at = datetime.now(UTC)
     after = (
-        there.inventory(there.place(cell)).entries if there else landing_entries(directory, cell)
+        there.inventory(there.place(cell)).entries if there else cell_files.entries(directory, cell)
     )
     names = found.keys() | survey.raw.keys()
     # A file that raw.json names was part of the cell. After a strip only backups have it.

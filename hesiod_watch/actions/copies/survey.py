@@ -26,8 +26,7 @@ from hesiod_watch.actions import Job
 from hesiod_watch.config import BackupPlaceSettings
 from hesiod_watch.core.errors import HesiodError, TemporaryError
 from hesiod_watch.core.file_entry import Entries, FileEntry, changed_names, file_sizes
-from hesiod_watch.core.model import CellId
-from hesiod_watch.core.naming import display, holds_reads
+from hesiod_watch.core.naming import holds_reads
 from hesiod_watch.fastq import readback
 from hesiod_watch.fastq.content_equality import ContentReading, ReadInto, difference, read_source
 from hesiod_watch.fastq.formats import is_bam, is_compressed
@@ -94,18 +93,6 @@ class BackupCopy:
     why: str = ""  # why nothing is known about this backup
 
 
-def landing_entries(run: OpenDirectory, cell: CellId) -> dict[str, FileEntry]:
-    """List everything of a cell in the landing area.
-
-    Raises TemporaryError if it cannot be read, PermanentError as `cell_files.entries`.
-    """
-    try:
-        return cell_files.entries(run, cell)
-    except OSError as error:
-        name = f"/{display(str(error.filename))}" if error.filename else ""
-        raise TemporaryError(f"{cell}{name} cannot be read: {error.strerror}") from error
-
-
 @dataclass
 class CopySurvey:
     """One survey of all the places that store copies of a cell."""
@@ -128,7 +115,7 @@ class CopySurvey:
         """Read every file in landing."""
         job = self.job
         sources = {str(source.get("name")) for source in self.manifest.get("sources", [])}
-        entries = landing_entries(self.directory, job.the_cell)
+        entries = cell_files.entries(self.directory, job.the_cell)
         here = LocalCopy(device_of(job.run_dir), job.cell_dir.path.resolve(), entries)
         here.hashes = read_output_hashes(self.directory, job.the_cell, file_sizes(entries))
         for name, entry in sorted(entries.items()):
