@@ -76,7 +76,7 @@ class _Command:
             if hangs := self.slow.for_ever:
                 words = ("sleep", "infinity")
             else:
-                time.sleep(SLOW)
+                time.sleep(SLOW)  # by the clock of the world: no time passes
         before = os.open(".", os.O_PATH)
         try:
             if _preexec_fn:
@@ -104,7 +104,7 @@ class _Process:
 
     def is_alive(self) -> bool:
         if self._hangs:
-            time.sleep(MOMENT)
+            time.sleep(MOMENT)  # by the clock of the world: no time passes
         return self._started.poll() is None
 
     @property

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-import secrets
 import signal
 import sys
 import tempfile
@@ -38,11 +37,10 @@ def make_repeatable(place: Path, name: str, minute: float, hindered: Callable[[]
     Clock(minute, hindered)
     numbers = itertools.count()
 
-    def token(count: int | None = None) -> str:
-        digest = hashlib.sha256(f"{name} {next(numbers)}".encode()).hexdigest()
-        return digest[: 2 * (count or 32)]
+    def urandom(count: int) -> bytes:
+        return hashlib.shake_256(f"{name} {next(numbers)}".encode()).digest(count)
 
-    secrets.__dict__["token_hex"] = token
+    os.__dict__["urandom"] = urandom
     os.environ["TMPDIR"] = str(place)
     tempfile.tempdir = None  # a new process has not chosen a directory yet
     for module in _modules("ThreadPoolExecutor", type):
