@@ -18,9 +18,11 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 
 from hesiod_watch.core.errors import FlagExists, FlagUnknown
 from hesiod_watch.core.naming import display
@@ -41,7 +43,8 @@ LONGEST_TEXT = 10_000
 
 _NUMBER = re.compile(r"[0-9]{4,9}")
 _DELIVERED = ".delivered"
-_KEY = re.compile(r"[a-z]+(?:-[a-z]+)*(?:\..+)?", re.DOTALL)
+_KIND = re.compile(r"[a-z]+(?:-[a-z]+)*")
+_KEY = re.compile(rf"{_KIND.pattern}(?:\..+)?", re.DOTALL)
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 
 
@@ -63,13 +66,14 @@ def read_outbox(
         problem = f"{pipeline / names.MESSAGES}: cannot be read: {error.strerror}"
         return Outbox(last_attempt=last_attempt, ticket=ticket, problem=problem)
     numbers = found.numbers
+    newest = max(numbers, key=numbers.__getitem__, default="")
     outbox = Outbox(
-        reported=frozenset(found.keys | past),
+        reported=frozenset(found.keys | past if past else found.keys),
         unnumbered=tuple(
             sorted(key for key in found.keys - numbers.keys() if found.holds_message(key))
         ),
-        last=max(numbers.values(), default=0),
-        newest=max(numbers, key=numbers.__getitem__, default=""),
+        last=numbers.get(newest, 0),
+        newest=newest,
         delivered=found.delivered,
         channels=tuple(channels),
         waiting=tuple(
@@ -234,7 +238,7 @@ class _OutboxFiles:
     def __init__(self, place: OpenDirectory) -> None:
         self.place = place
         self.keys: set[str] = set()
-        self.delivered: dict[str, int] = {}
+        self.delivered: dict[str, int] = {}  # the highest number that each channel has
         # The lowest number of each key, without keys whose message a person has removed.
         self.numbers: dict[str, int] = {}
         self.highest: int  # highest number in use
@@ -242,18 +246,21 @@ class _OutboxFiles:
 
     def _read(self, descriptor: int) -> None:
         """Take each name of the directory, with little work for each: there may be thousands."""
-        keys, links, marks = self.keys, list[str](), list[str]()
-        is_key, is_number = _KEY.fullmatch, _NUMBER.fullmatch
+        keys, links = self.keys, list[str]()
+        marks = defaultdict[str, list[str]](list)
+        is_number = _NUMBER.fullmatch
         with os.scandir(descriptor) as entries:
             for entry in entries:
                 name = entry.name
+                first, dot, rest = name.partition(".")
                 if "a" <= name[0] <= "z":
-                    if is_key(name) and entry.is_file(follow_symlinks=False):
+                    is_key = _is_kind(first) and (rest or not dot)
+                    if is_key and entry.is_file(follow_symlinks=False):
                         keys.add(name)
-                elif is_number(name):
+                elif dot:
+                    marks[rest].append(first)
+                elif is_number(first):
                     links.append(name)
-                else:
-                    marks.append(name)
         keys.discard(PAST)
         self._read_links(links, descriptor)
         self._read_marks(marks)
@@ -272,13 +279,17 @@ class _OutboxFiles:
                 numbers[key] = number
         self.highest = highest
 
-    def _read_marks(self, marks: Iterable[str]) -> None:
-        """Take the marks of deliveries, of any file type: a person's `touch` counts."""
-        for name in marks:
-            text, _, rest = name.partition(".")
-            channel = rest.removesuffix(_DELIVERED)
-            if channel and channel != rest and _NUMBER.fullmatch(text):
-                self.delivered[channel] = max(self.delivered.get(channel, 0), int(text))
+    def _read_marks(self, marks: Mapping[str, Iterable[str]]) -> None:
+        """Take the marks of deliveries, of any file type: a person's `touch` counts.
+
+        `marks` has the numbers of each ending.
+        """
+        for ending, texts in marks.items():
+            channel = ending.removesuffix(_DELIVERED)
+            if channel and channel != ending:
+                numbers = [int(text) for text in texts if _NUMBER.fullmatch(text)]
+                if numbers:
+                    self.delivered[channel] = max(numbers)
 
     def messages_above(self, after: int) -> Iterator[OutboxMessage]:
         """Messages with a number above `after`, in order."""
@@ -298,6 +309,12 @@ class _OutboxFiles:
         except FileNotFoundError:
             return set()
         return {str(key) for key in keys} if isinstance(keys, list) else set()
+
+
+@lru_cache(64)
+def _is_kind(text: str) -> bool:
+    """Whether the key of a message may begin with this text."""
+    return _KIND.fullmatch(text) is not None
 
 
 def _move_into_place(parent: int, prepared: str) -> bool:
