@@ -52,6 +52,8 @@ RT needs less than a second for one request.
 """
 SEARCHES = 3
 """Most searches for one text or ticket."""
+RECENT = 20
+"""Number of our newest tickets in which a text is searched whose ticket is not known."""
 
 OUR_MARK = "[hesiod-watch "
 """Part of every text that hesiod-watch wrote."""
@@ -102,22 +104,22 @@ class RtChannel:
         """
         notes: list[str] = []
         with self._session() as rt:
-            number = (
-                known
-                if known is not None
-                else _search(rt, lambda: _find_ticket(rt, ticket, notes), tried=message.tried)
-            )
+            number = known
+            if number is None:
+                number = _search(rt, lambda: _find_ticket(rt, ticket, notes), tried=message.tried)
+            if number is None and message.tried:
+                number = _find_text(rt, message.token)
             if number is None:
                 number, visible = _open_ticket(rt, ticket, message, notes)
                 if not visible:
                     return DeliveryReceipt(number, "; ".join(notes))
             found = _read_ticket(rt, number)
-            _require_mark(rt, found, ticket)
             if found.number != number:
                 notes.append(f"ticket #{number} was merged into #{found.number}")
             if not _search(
                 rt, lambda: rt.authors(found.number, message.token), tried=message.tried
             ):
+                _require_mark(rt, found, ticket)
                 rt.send(found.number, message.kind, stored_text(message, ticket.run))
                 if not rt.authors(found.number, message.token):
                     notes.append(
@@ -244,6 +246,19 @@ def _find_ticket(rt: RtSession, ticket: TicketRequest, notes: list[str]) -> int 
         others = ", ".join(f"#{number}" for number in numbers[1:])
         notes.append(f"ticket #{numbers[0]} is used; others with the same subject: {others}")
     return numbers[0] if numbers else None
+
+
+def _find_text(rt: RtSession, token: str) -> int | None:
+    """The ticket that was opened with a message, although it has another subject now.
+
+    The answer to that request was lost, and since then the run was renamed, or a person has merged
+    the ticket or changed its subject. A search of RT by words may need an index, so the texts of
+    the newest of our tickets are searched.
+    """
+    for number in rt.ours(RECENT):
+        if rt.authors(rt.ticket(number).number, token):
+            return number
+    return None
 
 
 def _read_ticket(rt: RtSession, number: int) -> FoundTicket:

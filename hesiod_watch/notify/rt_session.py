@@ -34,6 +34,8 @@ from hesiod_watch.notify.rt_http import client
 from hesiod_watch.rules.rt_text import ANEW, quoted, ticket_query
 
 REST = "/REST/2.0/"
+OURS = "EffectiveId > 0 AND Creator = '__CurrentUser__'"
+"""TicketSQL for our own tickets. RT hides merged ones from a search without EffectiveId."""
 
 
 @frozen
@@ -153,10 +155,13 @@ class RtSession:
     def me(self) -> str | None:
         """Our own name in `authors`; None if we have opened no ticket that we can see."""
         with self._request("for our own tickets"):
-            # RT hides merged tickets from a search that does not name EffectiveId.
-            ours = "EffectiveId > 0 AND Creator = '__CurrentUser__'"
-            found = self._search(ours, "-id", most=1, fields=["Creator"])
+            found = self._search(OURS, "-id", most=1, fields=["Creator"])
             return str(found[0]["Creator"]["id"]) if found else None
+
+    def ours(self, most: int) -> list[int]:
+        """Numbers of the tickets that we have opened, also of merged ones, the newest first."""
+        with self._request("for our own tickets"):
+            return [int(each["id"]) for each in self._search(OURS, "-id", most=most)]
 
     def closed_by(self, number: int) -> str | None:
         """Name of the user who closed a ticket; None if it is not closed, "" if unknown.

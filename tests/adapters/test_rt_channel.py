@@ -355,6 +355,27 @@ def test_merged_by_a_person(tracker: RtServer) -> None:
     assert [text for _, text in found.texts].count(written(each)) == 1
 
 
+@pytest.mark.parametrize("change", ["the run is renamed", "its subject is changed", "merged"])
+def test_a_lost_answer_and_then_a_change(tracker: RtServer, change: str) -> None:
+    """The ticket of a message whose answer was lost is found by its text, whatever became of it."""
+    rt, first = channel(tracker), message()
+    number = rt.deliver(TICKET, None, first).ticket
+    assert number is not None
+    ticket, notes = TICKET, ""
+    if change == "the run is renamed":
+        ticket = replace(TICKET, run="renamed", subject="Run renamed")
+    elif change == "its subject is changed":
+        tracker.person.edit_ticket(number, Subject="all of May")
+    else:
+        other = tracker.person.create_ticket("promrun_visitor", subject="May", content="hello")
+        tracker.person.edit_ticket(number, MergeInto=other)
+        notes = f"ticket #{number} was merged into #{other}"
+    found = rt.deliver(ticket, None, replace(first, tried=True))
+    assert found == DeliveryReceipt(number, notes)
+    (only,) = tracker.tickets()
+    assert [text for _, text in only.texts].count(written(first)) == 1
+
+
 def test_a_ticket_without_the_runs_mark_is_not_changed(tracker: RtServer) -> None:
     """A ticket of another run or of people is neither written to, renamed nor closed.
 

@@ -46,7 +46,7 @@ def merge_ticket(world: World, number: int) -> None:
     chosen = tickets[number % len(tickets)]
     if number % 2 or len(tickets) == 1:
         other = {"number": len(state["tickets"]) + 1, "subject": "a question", "status": "open"}
-        state["tickets"].append({**other, "into": 0, "closed_by": "", "texts": []})
+        state["tickets"].append({**other, "ours": False, "into": 0, "closed_by": "", "texts": []})
         into = state["tickets"][-1]
     else:
         into = tickets[(number + 1) % len(tickets)]

@@ -85,6 +85,10 @@ class Tracker:
     def me(self) -> str | None:
         return US if self._asked()["tickets"] else None
 
+    def ours(self, most: int) -> list[int]:
+        tickets = self._asked()["tickets"]
+        return [each["number"] for each in reversed(tickets) if each["ours"]][:most]
+
     def closed_by(self, number: int) -> str | None:
         found = self._followed(self._asked(), number)
         return found["closed_by"] if found["status"] in CLOSED else None
@@ -100,7 +104,7 @@ class Tracker:
             state = self._asked()
             number = len(state["tickets"]) + 1
             new = {"number": number, "subject": subject, "status": "new", "into": 0}
-            state["tickets"].append({**new, "closed_by": "", "texts": [[US, text]]})
+            state["tickets"].append({**new, "ours": True, "closed_by": "", "texts": [[US, text]]})
             self._done(state)
             return number
 
