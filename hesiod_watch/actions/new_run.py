@@ -13,9 +13,11 @@ from pathlib import Path
 from hesiod_watch.actions import Job, Outcome, command_of
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.model import LOCAL
+from hesiod_watch.core.system_errors import translate
 from hesiod_watch.host.files import OpenDirectory, directory, make_link, sync_directory
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.runs import flags
+from hesiod_watch.runs.areas import landing_problem
 from hesiod_watch.runs.landing import LandingArea
 
 
@@ -46,17 +48,22 @@ def perform(job: Job) -> Outcome:
 
 
 def _make_run(job: Job) -> None:
-    """Make the directory that receives the run's cells; the landing area itself is never made."""
-    try:
-        if job.run_dir.parent != job.config.landing:
-            job.run_dir.parent.mkdir(exist_ok=True)  # a batch
-            sync_directory(job.config.landing)
-        job.run_dir.mkdir(exist_ok=True)
-        sync_directory(job.run_dir.parent)
-    except OSError as error:
-        raise TemporaryError(
-            f"{job.run_dir.name}: cannot make {job.run_dir}: {error.strerror}"
-        ) from error
+    """Make the directory that receives the run's cells; the landing area itself is never made.
+
+    Its file system may be missing by now. So it is opened before it is judged, and a directory that
+    appears in its place later is not written to.
+    """
+    landing = job.config.landing
+    with OpenDirectory(landing, landing).opened() as area:
+        problem = landing_problem(LandingArea(landing, job.config.batch), job.config.output)
+        if problem:
+            raise TemporaryError(f"{job.run_dir.name}: {problem}")
+        with OpenDirectory(job.run_dir, area, make=True).opened():  # also its batch
+            try:
+                sync_directory(area.descriptor)
+                sync_directory(job.run_dir.parent)
+            except OSError as error:
+                raise translate(error, f"{job.run_dir.name}: cannot make {job.run_dir}") from error
 
 
 def _refuse_foreign(output: Path, job: Job) -> None:

@@ -12,7 +12,7 @@ from hesiod_watch import actions
 from hesiod_watch.runs.areas import landing_problem
 from hesiod_watch.runs.landing import Batch, LandingArea
 
-CHANGES = 40
+CHANGES = 60
 
 
 @pytest.mark.parametrize("batch", ["none", "year"])
