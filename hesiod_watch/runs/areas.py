@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 _REPORTED_BY_WORK = FULL | {errno.EROFS}
 """Errors that stop every other write in the output area, too, and are reported there."""
+_NO_LINK = {errno.ENOENT, errno.ENOTDIR, errno.EINVAL}
+"""Errors that say that a run has no link to results."""
 LINKLESS = "no-symlinks"
 _LINKLESS_TEXT = b"This file system refused a symbolic link; the next poll tries again.\n"
 _TEXT = b"This is the output area of hesiod-watch; without this file nothing is written here.\n"
@@ -122,7 +124,12 @@ class OutputArea:
             runs = self.landing.runs()
         except TemporaryError as error:
             return str(error)
-        results = [target for run in runs if (target := self._results(run))]
+        results, all_known = [], True
+        for run in runs:
+            try:
+                results += self._results(run)
+            except OSError:
+                all_known = False
         if not any(_is_directory(target) for target in results):
             if results:
                 links = number_of(len(results), "link")
@@ -132,8 +139,9 @@ class OutputArea:
             if self._verified not in (None, identity):
                 return self._not_mounted("it is not the directory that was there before")
         self._verified = identity
-        # Without runs there is nothing to write, and no evidence for this directory.
-        if mark and runs:
+        # Without runs there is nothing to write, and no evidence for this directory. A run that
+        # cannot be read may have its results on a file system that is not mounted.
+        if mark and runs and all_known:
             self._mark(identity)
         return f"the output directory {self} {WITHOUT_LINKS}" if self._linkless() else ""
 
@@ -160,15 +168,17 @@ class OutputArea:
         """Whether the last process that tried could not make a symbolic link here."""
         return os.path.lexists(self.path / MARKER_DIRECTORY / LINKLESS)
 
-    def _results(self, run_dir: Path) -> Path | None:
-        """Target of a run's link by its text; None if that is not in this area."""
+    def _results(self, run_dir: Path) -> list[Path]:
+        """Target of a run's link by its text, if that is in this area. Raises OSError."""
         link = run_dir / PIPELINE / "output"
         try:
             target = Path(os.path.normpath(link.parent / link.readlink()))
-        except OSError:
-            return None
+        except OSError as error:
+            if error.errno in _NO_LINK:
+                return []
+            raise
         roots = (self.path, Path(os.path.realpath(self.path)))
-        return target if any(root in target.parents for root in roots) else None
+        return [target] if any(root in target.parents for root in roots) else []
 
     def _mark(self, identity: tuple[int, int]) -> None:
         try:

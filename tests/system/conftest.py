@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +13,26 @@ from sites import Site
 from slurm_cluster import SlurmCluster
 from slurm_site import SlurmSite
 from sshd_pair import Pair, sshd_pair
+from unprivileged import Unprivileged
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     """A new, empty site."""
     return Site(tmp_path)
+
+
+@pytest.fixture
+def unprivileged(tmp_path: Path) -> Iterator[Site]:
+    """A new, empty site without privileges; afterwards pytest can remove all its directories."""
+    root = tmp_path / "site"
+    root.mkdir()
+    yield Unprivileged(root)
+    for directory, names, _ in os.walk(root):
+        for name in names:
+            path = Path(directory, name)
+            if not path.is_symlink():
+                path.chmod(0o755)
 
 
 @pytest.fixture

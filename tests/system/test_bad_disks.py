@@ -21,7 +21,7 @@ import pytest
 from mounts import mount, unmount
 from open_runs import pipeline_at
 from sites import DEADLINE, Site
-from unprivileged import UNPRIVILEGED, needs_unprivileged
+from unprivileged import needs_unprivileged
 from younger_files import end_with_summaries
 
 from hesiod_watch.cli.simulator import SimulatedCell
@@ -247,26 +247,6 @@ def test_landing_area_vanishes_while_a_cell_is_processed(site: Site, disks: Disk
     assert_whole(site, cell)
     waits = [line for line in log.read_text().splitlines() if "waiting" in line]
     assert all(f"{CELL}: waiting " in line for line in waits), "each wait is logged once"
-
-
-class Unprivileged(Site):
-    """A site whose commands obey file permissions, whatever user runs the tests."""
-
-    def command(self, *arguments: str) -> list[str]:
-        return [*UNPRIVILEGED, *super().command(*arguments)]
-
-
-@pytest.fixture
-def unprivileged(tmp_path: Path) -> Iterator[Site]:
-    """A new, empty site without privileges; afterwards pytest can remove all its directories."""
-    root = tmp_path / "site"
-    root.mkdir()
-    yield Unprivileged(root)
-    for directory, names, _ in os.walk(root):
-        for name in names:
-            path = Path(directory, name)
-            if not path.is_symlink():
-                path.chmod(0o755)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from backup_mount import BackupMount
 from sites import Site
+from unprivileged import needs_unprivileged
 
 from hesiod_watch.cli.simulator import SimulatedCell
 
@@ -126,6 +127,25 @@ def test_no_marker_without_runs(site: Site) -> None:
     landing.rename(site.landing)
     site.run("poll", check=75)
     mount_again(site, output)
+    site.run("poll")
+
+
+@needs_unprivileged
+def test_no_marker_while_a_run_cannot_be_read(unprivileged: Site) -> None:
+    """The results of an unreadable run may be in the output area that is not mounted.
+
+    So the directory in its place gets no marker, and is noticed when the run can be read again.
+    """
+    site = unprivileged
+    land(site)
+    site.run("poll")
+    away = unmount(site)
+    (site.landing / FIRST).chmod(0)
+    site.run("poll", check=1)
+    assert not marker(site).exists()
+    (site.landing / FIRST).chmod(0o755)
+    site.run("poll", check=75)
+    mount_again(site, away)
     site.run("poll")
 
 

@@ -119,8 +119,13 @@ def take_away(world: World, number: int) -> None:
     """A file system is not mounted any more; the directory in its place is empty."""
     places = [world.landing, world.output, world.sequencer, world.backup]
     place = places[number % 4]
-    if place in (world.landing, world.output) and not list(world.output.glob("*/rundata")):
+    if place == world.landing and not list(world.output.glob("*/rundata")):
         return  # an empty area is that of a new site
+    if place == world.output and not any(
+        world.denied.keys().isdisjoint(link.parents)
+        for link in world.landing.glob("*/pipeline/output")
+    ):
+        return  # no run says that its results are there
     if place and place.exists() and place not in world.away:
         place.rename(place.with_name(f"{place.name}.away"))
         place.mkdir()
