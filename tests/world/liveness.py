@@ -225,8 +225,11 @@ def take(world: World, entry: Mapping[str, Any], step: str) -> None:
     cell: SequencedCell = entry["cell"]
     world.decided.add(cell.name)
     world.seen[f"step: {re.sub(r'[^a-z ].*', '', step)[:40].strip()}"] += 1
+    stripped = world.flag(cell, "strip.done").exists()
     if step.startswith(("after fixing", *REPAIRS)):
-        cell.repair(stripped=world.flag(cell, "strip.done").exists())
+        cell.repair(stripped=stripped)
+    if step.startswith("after copying") and not stripped:
+        cell.copy_here()
     if any(
         "remove the run's pipeline/rt_ticket" in each["sentence"] for each in entry["attention"]
     ):

@@ -125,6 +125,15 @@ class SequencedCell:
         while self.growing or self.pending:
             self.land()
 
+    def copy_here(self) -> None:
+        """Copy from the sequencer to the landing area what is missing or damaged there."""
+        for name in sorted(self.truth.keys() - self.pending):
+            path = self.here / name
+            if (self.path / name).is_file() and not (
+                path.is_file() and path.read_bytes() == self.truth[name]
+            ):
+                self.write(name, place=self.here)
+
     def repair(self, stripped: bool = False) -> None:
         """Bring each file that the sequencer has written back as it was; remove all others.
 
