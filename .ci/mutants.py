@@ -31,13 +31,17 @@ SOURCE = ("hesiod_watch", "tests", "pyproject.toml", *COPIED)
 TESTS: dict[str, tuple[str, ...]] = {
     "rules": ("tests/pure",),
     "runs/flags": ("tests/pure/test_flag_names.py", "tests/adapters/test_flags_*.py"),
-    "fastq": ("tests/pure/test_fastq_*.py", "tests/adapters/test_fastq_*.py"),
+    "fastq": (
+        "tests/pure/test_fastq_*.py",
+        "tests/pure/test_joint_figures.py",
+        "tests/adapters/test_fastq_*.py",
+        "tests/adapters/ingest",
+    ),
     "actions": (
         "tests/adapters/test_actions_*.py",
         "tests/adapters/test_backups_*.py",
         "tests/adapters/test_copy_*.py",
         "tests/adapters/test_summary_copies.py",
-        "tests/adapters/ingest",
         "tests/adapters/retention",
     ),
     "remote": (
@@ -118,7 +122,7 @@ def run(place: Path, names: list[str], jobs: int, sample: int | None) -> None:
     """Run the tests for all faults that no test has noticed yet."""
     # mutmut would continue with the tests that reached a function before.
     reached = place / "mutants" / "mutmut-stats.json"
-    newest = max(path.stat().st_mtime for path in Path("tests").rglob("*.py"))
+    newest = max(path.stat().st_mtime for path in (Path(__file__), *Path("tests").rglob("*.py")))
     if reached.exists() and reached.stat().st_mtime < newest:
         reached.unlink()
     mutmut = (str(MUTMUT), "run", "--max-children", str(jobs))
