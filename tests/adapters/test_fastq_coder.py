@@ -75,6 +75,12 @@ def test_the_coder_is_compiled() -> None:
     assert coder.CODER is not None, "install the program again: pip install --editable ."
 
 
+@needs_compiler
+def test_the_compiled_library_passes_its_own_test() -> None:
+    """The library is tested each time that it is loaded, and the right one passes."""
+    assert coder.load() is not None
+
+
 def test_without_a_coder_outputs_have_equal_content(tmp_path: Path) -> None:
     """A copy of the package without the library writes outputs of equal content."""
     shutil.copytree(

@@ -273,3 +273,16 @@ def test_short_reads_have_few_tables(
     stops = np.column_stack((unit.starts[:, 1], unit.ends[:, 1], unit.ends[:, 3]))
     by_coder = bytes(coder.pack(unit.data, stops, plain=True))
     assert (bytes(compress(unit, level, plain=True, coder=coder)) == by_coder) is coded
+
+
+@pytest.mark.parametrize("every", [100, BLOCK_BYTES // 3, BLOCK_BYTES, 1 << 20])
+@pytest.mark.parametrize("level", ["default", "fast", "small"])
+def test_any_data_come_back_in_full_blocks(level: Level, every: int) -> None:
+    """Data that do not compress are stored where many splits would make a block too large."""
+    data = random.Random(every).randbytes(BLOCK_BYTES * 2 + 700)
+    splits = range(0, len(data), every)
+    blocks = b"".join(bgzf.compress(memoryview(data), splits, level))
+    found = inflated(blocks)
+    assert [len(block) for block in found] == [BLOCK_BYTES, BLOCK_BYTES, 700]
+    assert b"".join(found) == data
+    assert len(blocks) <= len(data) + 3 * 300
