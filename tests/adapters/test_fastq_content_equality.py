@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from fastq_files import put, reads, write
+from output_writing import write_outputs
 
 from hesiod_watch.core.errors import BadSource, PermanentError
-from hesiod_watch.fastq.content_equality import ContentReading, read_piece, read_source
+from hesiod_watch.fastq.content_equality import ContentReading, difference, read_piece, read_source
+from hesiod_watch.fastq.model import Output, Settings
 
 TEXT = reads(300, 1)
 PACKED = gzip.compress(TEXT, mtime=0)
@@ -88,3 +90,44 @@ def test_a_damaged_piece(tmp_path: Path) -> None:
     written.path.write_bytes(data)
     with pytest.raises((BadSource, PermanentError)):
         read_piece(written.path, piece.offset, piece.length)
+
+
+def test_each_difference_has_its_own_reason(tmp_path: Path) -> None:
+    """A copy has no reason; another text and a source that cannot be read have one."""
+    sources = [put(tmp_path, f"{number}.fastq", reads(20, number)) for number in range(2)]
+    written = write(sources, tmp_path / "out")
+    places = [(piece.offset, piece.length) for piece in written.pieces]
+    texts = [reading_of(source.path.read_bytes(), gzipped=False) for source in sources]
+    for number, place in enumerate(places):
+        assert difference(texts[number], written.path, *place) == ""
+        assert (
+            difference(texts[1 - number], written.path, *place)
+            == "does not contain the exact text of the file"
+        )
+    damaged = reading_of(PACKED[:-100], gzipped=True)
+    assert (
+        difference(damaged, written.path, *places[0])
+        == f"cannot be compared with the file: {damaged.why}"
+    )
+
+
+def test_an_output_of_bam_must_have_the_header(tmp_path: Path) -> None:
+    """Equal records are not enough where the source has a line in its header that is not there."""
+    from bam_files import header, put_bam, read_group, records  # late: it loads pysam
+
+    same = records(3, 1, group="one")
+    sources = [
+        put_bam(tmp_path, f"{number}.bam", header(*map(read_group, names)) + same)
+        for number, names in enumerate([("one",), ("one", "two")])
+    ]
+    (tmp_path / "out").mkdir()
+    [written] = write_outputs(
+        [Output("o.bam", None, "pass", (sources[0],))], tmp_path / "out", Settings()
+    )
+    [piece] = written.pieces
+    found = []
+    for source in sources:
+        with source.path.open("rb") as file:
+            reading = read_source(file.readinto, source.path, gzipped=True)
+        found.append(difference(reading, written.path, piece.offset, piece.length))
+    assert found == ["", "does not contain the header of the file"]

@@ -232,6 +232,13 @@ def test_a_journal_is_made_with_its_first_line(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == [NAME]
 
 
+def test_a_journal_whose_first_line_is_torn_has_no_owner(tmp_path: Path) -> None:
+    """Without one whole line there is no owner, and no session was closed."""
+    assert last_session(tmp_path) == (None, True)
+    (tmp_path / NAME).write_bytes(line_of(0, FIRST, 0)[:-3])
+    assert last_session(tmp_path) == (None, False)
+
+
 def test_a_link_is_no_journal(tmp_path: Path) -> None:
     """A link in the place of the journal is not followed."""
     (tmp_path / NAME).symlink_to(tmp_path / "elsewhere")
