@@ -8,6 +8,7 @@ import random
 import re
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from hesiod_watch.core.errors import BadSource, PermanentError, TemporaryError
 from hesiod_watch.fastq import journal_state
 from hesiod_watch.fastq.journal import NAME, Fact, Journal, last_session, line_of, whole
 from hesiod_watch.fastq.journal_state import JournalEntry, JournalState
-from hesiod_watch.fastq.model import Output, Piece, Settings
+from hesiod_watch.fastq.model import Output, Piece, Settings, SourceIdentity
 
 FIRST = journal_state.session({"host": "a"}, Settings())
 BATCHES: list[list[Fact]] = [
@@ -158,6 +159,9 @@ CONTRADICTIONS: list[tuple[Fact, str]] = [
     (journal_state.cut(0, 3, ""), "after the end"),
     (journal_state.cut(0, -1, ""), "after the end"),
     (journal_state.drop(1, ""), "1"),
+    (journal_state.seen(0, 2, SourceIdentity(1, 2, "")), "does not exist"),
+    (journal_state.seen(0, -1, SourceIdentity(1, 2, "")), "does not exist"),
+    (journal_state.seen(7, 0, SourceIdentity(1, 2, "")), "7"),
     ({"k": "novelty"}, "'novelty' is of another version"),
     ({**FIRST, "format": 2}, "format 2 is of another version"),
     ({"k": "piece", "out": 0}, "source"),
@@ -175,6 +179,9 @@ CONTRADICTIONS: list[tuple[Fact, str]] = [
         "cut after the end",
         "cut before the start",
         "drop of an unknown output",
+        "seen after the end",
+        "seen before the start",
+        "seen in an unknown output",
         "unknown fact",
         "format of another version",
         "fields missing",
@@ -220,6 +227,95 @@ def test_sums_of_facts() -> None:
     assert entries.void == set()
     entries(journal_state.drop(1, ""))
     assert entries.void == {"o.gz"}
+
+
+def stated(*facts: Fact) -> JournalState:
+    """The state after these facts, as they are read back from a journal."""
+    state = JournalState()
+    for number, fact in enumerate(facts):
+        state(json.loads(line_of(number, fact, 10 * number)))
+    return state
+
+
+OF_010 = Piece("a.fastq", 10, 20, "o.gz", 0, 30, 40, 1, 4)
+PIECES = {
+    "of 0.1.0": OF_010,
+    "with a note": replace(OF_010, note="a note"),
+    "with hints": replace(OF_010, ctime_ns=5, inode=6, text_bytes=7, text_crc32=8),
+    "with a checksum": replace(OF_010, inode=6, sha256="ab"),
+    "with a header": replace(OF_010, inode=6, sha256="ab", header=("@RG\tID:a", "@RG\tID:b")),
+}
+
+
+@pytest.mark.parametrize("what", PIECES)
+def test_a_piece_comes_back(what: str) -> None:
+    """Each field of a piece is recorded; a piece without a later field does not name it."""
+    piece = PIECES[what]
+    state = stated(FIRST, BATCHES[0][0], journal_state.piece(0, piece))
+    assert state.entries[0].pieces == [piece]
+    assert state.entries[0].header == piece.header
+    fact = journal_state.piece(0, OF_010)
+    assert not {"note", "inode", "sha256", "header"} & set(fact)
+
+
+def test_an_output_comes_back() -> None:
+    """Name, barcode, part and form of each output are recorded under its number."""
+    outputs = [Output("o.gz", "barcode01", "pass", ()), Output("p.gz", None, "fail", ())]
+    facts = [journal_state.output(n, one, bool(n)) for n, one in enumerate(outputs)]
+    state = stated(FIRST, *facts)
+    assert [
+        (number, one.number, one.name, one.barcode, one.part, one.members)
+        for number, one in state.entries.items()
+    ] == [(0, 0, "o.gz", "barcode01", "pass", False), (1, 1, "p.gz", None, "fail", True)]
+    assert state.next_number == 2
+
+
+def test_a_source_that_was_seen_again() -> None:
+    """Hints and checksum of one piece are replaced; everything else stays."""
+    pieces = [replace(OF_010, offset=30 * n, source=f"{n}.fastq", inode=1) for n in range(3)]
+    again = SourceIdentity(77, 88, "cd")
+    state = stated(
+        FIRST,
+        BATCHES[0][0],
+        *[journal_state.piece(0, piece) for piece in pieces],
+        journal_state.seen(0, 1, again),
+    )
+    pieces[1] = replace(pieces[1], ctime_ns=77, inode=88, sha256="cd")
+    assert state.entries[0].pieces == pieces
+    assert state.entries[0].end == 90
+
+
+def test_the_last_write_of_an_output_is_known() -> None:
+    """Pieces of one write are recorded with the journal's length before it, and its first piece."""
+    state = JournalState()
+    state(FIRST)
+    state(BATCHES[0][0])
+    found = []
+    for number, durable in enumerate((100, 100, 250, 250)):
+        piece = journal_state.piece(0, replace(OF_010, offset=30 * number))
+        state({**piece, "j": durable})
+        entry = state.entries[0]
+        found.append((state.commit, entry.commit, entry.commit_start))
+    assert found == [(100, 100, 0), (100, 100, 0), (250, 250, 2), (250, 250, 2)]
+
+
+@pytest.mark.parametrize(
+    ("later", "void"),
+    [
+        (Settings(), set()),
+        (Settings(processes=5), set()),
+        (Settings(level="fast"), {"o.gz"}),
+        (Settings(recompress=True), {"o.gz"}),
+    ],
+    ids=["equal", "more processes", "another level", "all compressed again"],
+)
+def test_settings_of_the_next_session(later: Settings, void: set[str]) -> None:
+    """Outputs are void if the next session would write other bytes."""
+    state = stated(FIRST, BATCHES[0][0], journal_state.session({"host": "b"}, later))
+    assert state.void == void
+    assert [entry.name for entry in state.entries.values()] == ([] if void else ["o.gz"])
+    assert state.settings == (later.level, later.recompress)
+    assert state.next_number == 1
 
 
 def test_a_journal_is_made_with_its_first_line(tmp_path: Path) -> None:
