@@ -50,6 +50,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/pure/test_inventory.py",
         "tests/pure/test_lost_nodes.py",
         "tests/pure/test_slurm_answers.py",
+        "tests/adapters/test_run_files_copied.py",
         "tests/adapters/test_slurm_*.py",
         "tests/adapters/test_upstream_listing.py",
         "tests/adapters/test_hostile_inventory.py",

@@ -1,6 +1,8 @@
 """Copy from an upstream the files of a run that belong to no cell (`runs.run_files`).
 
 Each file that is missing here, or differs in size or time, is copied, and then read on both sides.
+If the two differ, it is copied once more: it may have been rewritten within a second and keep its
+size, so that a later sync would take the copy for the same.
 Nothing depends on these files, so a file that cannot be copied delays no cell: it is reported, and
 copied by the next sync of the run. Links are not copied.
 """
@@ -23,7 +25,7 @@ from hesiod_watch.host.files import OpenDirectory, checksums, regular_below
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.connection import connected
 from hesiod_watch.remote.directory import RemoteDirectory
-from hesiod_watch.remote.rsync import copy_command, copy_files
+from hesiod_watch.remote.rsync import compare_and_repair, copy_command, copy_files
 from hesiod_watch.runs.run_files import is_run_file
 
 
@@ -65,45 +67,57 @@ def copy_run_files(
         pushed, path = upstream.mode == "push", source.location.path
         relative = landing_run.path.relative_to(landing)
         there = f"{upstream.landing_there.rstrip('/')}/{relative}/"
-        command = copy_command(
-            endpoint,
-            f"{path}/" if pushed else endpoint.rsync_path(path),
-            there if pushed else "./",
-            nice=nice,
-            options=(),
-            always=("--ignore-missing-args",),
-            template=upstream.rsync,
-            pushed=pushed,
-        )
         say = RunLog(log)
+
+        def copy(names: Collection[str], *always: str) -> None:
+            command = copy_command(
+                endpoint,
+                f"{path}/" if pushed else endpoint.rsync_path(path),
+                there if pushed else "./",
+                nice=nice,
+                options=(),
+                always=("--ignore-missing-args", *always),
+                template=upstream.rsync,
+                pushed=pushed,
+            )
+            copy_files(
+                endpoint,
+                command,
+                list(names),
+                landing_run.descriptor,
+                largest=max(wanted[name].size for name in names),
+                log=say,
+                label="files of the run",
+                on_progress=lambda copied: None,
+            )
+
+        def compare(names: Collection[str] | None) -> dict[str, str]:
+            read = {name: wanted[name] for name in (wanted if names is None else names)}
+            return dict(_differing(landing_run, source.checksums("", file_sizes(read)), read))
+
+        def repair(differing: dict[str, str]) -> Collection[str]:
+            copy(differing, "--ignore-times")
+            return differing
+
         say.line(f"{number_of(len(wanted), 'file')} of the run, outside of its cells")
-        copy_files(
-            endpoint,
-            command,
-            list(wanted),
-            landing_run.descriptor,
-            largest=max(entry.size for entry in wanted.values()),
-            log=say,
-            label="files of the run",
-            on_progress=lambda copied: None,
-        )
-        md5s = source.checksums("", file_sizes(wanted))
-        return [*problems, *_differing(landing_run, wanted, md5s)]
+        copy(wanted)
+        found = compare_and_repair(compare, repair)
+        return [*problems, *(f"{display(name)} {why}" for name, why in found.items())]
 
 
 def _differing(
-    landing_run: OpenDirectory, wanted: Collection[str], md5s: dict[str, str]
-) -> Iterator[str]:
-    for name in wanted:
+    landing_run: OpenDirectory, md5s: dict[str, str], names: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    for name in names:
         try:
             with regular_below(landing_run, name) as descriptor:
                 os.fsync(descriptor)
                 [md5] = checksums(descriptor, "md5")
         except OSError as error:
-            yield f"{display(name)} was not copied: {error.strerror}"
+            yield name, f"was not copied: {error.strerror}"
             continue
         if md5 != md5s.get(name):
-            yield f"{display(name)} differs from the upstream; it may be growing"
+            yield name, "differs from the upstream; it may be growing"
 
 
 def _entry_here(run_dir: OpenDirectory, name: str) -> FileEntry | None:
