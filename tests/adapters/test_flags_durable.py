@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from name_changes import recorded_names
-from open_runs import opened, pipeline_at
+from open_runs import opened, taken_up
 
 from hesiod_watch.core.errors import HesiodError
 from hesiod_watch.core.model import LOCAL
@@ -28,12 +28,7 @@ Act = Callable[[flags.Pipeline], object]
 
 @pytest.fixture
 def pipeline(tmp_path: Path) -> flags.Pipeline:
-    """A run that is taken up, with its output directory; another run is beside it."""
-    (tmp_path / "landing" / "run").mkdir(parents=True)
-    (tmp_path / "landing" / "other").mkdir()
-    (tmp_path / "output" / "run").mkdir(parents=True)
-    assert flags.adopt(opened(tmp_path / "landing" / "run"), LOCAL, tmp_path / "output" / "run")
-    return pipeline_at(tmp_path / "landing" / "run" / "pipeline")
+    return taken_up(tmp_path)
 
 
 def begin(pipeline: flags.Pipeline) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from open_runs import opened, pipeline_at
+from open_runs import opened, taken_up
 
 from hesiod_watch.core.errors import FlagExists, HesiodError, TemporaryError
 from hesiod_watch.core.model import LOCAL, CellId
@@ -33,12 +33,7 @@ Act = Callable[[flags.Pipeline], object]
 
 @pytest.fixture
 def pipeline(tmp_path: Path) -> flags.Pipeline:
-    """A run that is taken up, with its output directory; another run is beside it."""
-    (tmp_path / "landing" / "run").mkdir(parents=True)
-    (tmp_path / "landing" / "other").mkdir()
-    (tmp_path / "output" / "run").mkdir(parents=True)
-    assert flags.adopt(opened(tmp_path / "landing" / "run"), LOCAL, tmp_path / "output" / "run")
-    return pipeline_at(tmp_path / "landing" / "run" / "pipeline")
+    return taken_up(tmp_path)
 
 
 def begin(pipeline: flags.Pipeline, owner: Owner = ME) -> None:
