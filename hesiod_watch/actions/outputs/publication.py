@@ -205,6 +205,7 @@ def _supersede(cell_output: Path, place: Path, names: Collection[str]) -> None:
     for name in sorted(names, key=lambda name: (name == MANIFEST, name)):
         if Path(name).name == name and (cell_output / name).is_file():
             (cell_output / name).rename(former / name)
+    sync_directory(former)
     _move_to_superseded(former, cell_output)
 
 
@@ -212,3 +213,4 @@ def _move_to_superseded(former: Path, cell_output: Path) -> None:
     (cell_output / SUPERSEDED).mkdir(exist_ok=True)
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     former.rename(cell_output / SUPERSEDED / moment)
+    sync_directory(cell_output / SUPERSEDED)
