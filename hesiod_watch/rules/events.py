@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 
 from hesiod_watch.core.action_kinds import TELL
 from hesiod_watch.core.events import Event
@@ -126,30 +127,29 @@ def _run_new(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Even
     yield Event(RUN_NEW, snapshot.run, RUN_NEW)
 
 
-def _cells(name: str, wanted: Callable[[Cell], bool]) -> Finder:
-    """A finder of one event for each cell that is `wanted`; each is reported once."""
-
-    def find(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
-        for cell in snapshot.cells:
-            if wanted(cell):
-                yield Event(name, snapshot.run, _key(name, cell.id.stem), cell.id)
-
-    return find
+def _cells(
+    name: str, wanted: Callable[[Cell], bool], snapshot: Snapshot, policy: Policy, now: datetime
+) -> Iterator[Event]:
+    """One event for each cell that is `wanted`; each is reported once."""
+    for cell in snapshot.cells:
+        if wanted(cell):
+            yield Event(name, snapshot.run, _key(name, cell.id.stem), cell.id)
 
 
-def _flagged(name: str, flag_of: Callable[[Cell], Flag | None]) -> Finder:
-    """A finder of one event for each cell with a flag; new content of the flag is a new event."""
-
-    def find(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
-        for cell in snapshot.cells:
-            flag = flag_of(cell)
-            # A regular flag without text cannot be read at the moment.
-            if flag is not None and (flag.text is not None or not flag.regular):
-                yield Event(
-                    name, snapshot.run, _key(name, cell.id.stem, _digest(flag.text or "")), cell.id
-                )
-
-    return find
+def _flagged(
+    name: str,
+    flag_of: Callable[[Cell], Flag | None],
+    snapshot: Snapshot,
+    policy: Policy,
+    now: datetime,
+) -> Iterator[Event]:
+    """One event for each cell with a flag; new content of the flag is a new event."""
+    for cell in snapshot.cells:
+        flag = flag_of(cell)
+        # A regular flag without text cannot be read at the moment.
+        if flag is not None and (flag.text is not None or not flag.regular):
+            key = _key(name, cell.id.stem, _digest(flag.text or ""))
+            yield Event(name, snapshot.run, key, cell.id)
 
 
 def _run_over(cell: Cell) -> bool:
@@ -333,7 +333,7 @@ EVENTS: Mapping[str, EventKind] = {
     "cell-ready": EventKind(
         COMMENT,
         "a cell's sequencing has ended, and all its data are here, or a person accepted it",
-        _cells("cell-ready", _run_over),
+        partial(_cells, "cell-ready", _run_over),
     ),
     "all-cells-run": EventKind(
         COMMENT,
@@ -343,15 +343,17 @@ EVENTS: Mapping[str, EventKind] = {
     "cell-done": EventKind(
         REPLY,
         "a cell is processed, with its numbers",
-        _flagged("cell-done", lambda cell: cell.flags.done),
+        partial(_flagged, "cell-done", lambda cell: cell.flags.done),
     ),
     "cell-failed": EventKind(
-        COMMENT, "a cell needs a person", _flagged("cell-failed", lambda cell: cell.flags.failed)
+        COMMENT,
+        "a cell needs a person",
+        partial(_flagged, "cell-failed", lambda cell: cell.flags.failed),
     ),
     "cell-aborted": EventKind(
         COMMENT,
         "a person has aborted a cell",
-        _flagged("cell-aborted", lambda cell: cell.flags.aborted),
+        partial(_flagged, "cell-aborted", lambda cell: cell.flags.aborted),
     ),
     "run-complete": EventKind(
         REPLY,
@@ -384,7 +386,7 @@ EVENTS: Mapping[str, EventKind] = {
     "cell-deletable": EventKind(
         COMMENT,
         "a cell is marked on its upstream as safe to delete",
-        _cells("cell-deletable", _deletable),
+        partial(_cells, "cell-deletable", _deletable),
     ),
 }
 """All kinds of events, in the order in which events due at the same time are reported."""
