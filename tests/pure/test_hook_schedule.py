@@ -14,6 +14,7 @@ from hesiod_watch.core.model import Cell, Policy, Snapshot
 from hesiod_watch.core.ownership import Attempt, Flag, Liveness, Owner
 from hesiod_watch.core.results import DoneRecord
 from hesiod_watch.rules.attention import attention
+from hesiod_watch.rules.hook_schedule import look_again, waiting
 from hesiod_watch.rules.plan import plan
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -34,9 +35,12 @@ FORMER = DoneRecord.of(done_flag("2026-11-01T10:00:00Z")).key
 def hook(outcome: str = "", ago: timedelta = HOUR, epoch: int = 1, **record: Any) -> Attempt:
     """An attempt that began and ended some time ago; for the present `.done` by default."""
     time = (NOW - ago).isoformat()
-    liveness = record.pop("liveness", None)
+    seen = {key: record.pop(key) for key in ("liveness", "evidence") if key in record}
     facts = {"done": KEY, "ended": time, "needs_person": False, "reason": "why", **record}
-    return attempt(outcome, liveness=liveness, owner=Owner("t", time=time, epoch=epoch), **facts)
+    return attempt(outcome, owner=Owner("t", time=time, epoch=epoch), **(facts | seen))
+
+
+UNKNOWN = hook(liveness=Liveness.UNKNOWN, evidence="other host")
 
 
 def processed(last: Attempt | None, done: Flag | None = None, **facts: Any) -> Cell:
@@ -116,3 +120,72 @@ def kinds(snapshot: Snapshot, policy: Policy = POLICY) -> set[str]:
 def test_person_is_needed(last: Attempt | None, needed: bool) -> None:
     """A command that keeps failing needs a person, from then on until it succeeds."""
     assert kinds(run(processed(last))) == ({"hook-failed"} if needed else set())
+
+
+def test_no_person_for_a_command_that_is_not_due() -> None:
+    """An earlier failure needs no person once the command is not to be run for the cell."""
+    failed = hook("failed", epoch=9, done="")
+    assert kinds(run(processed(failed))) == {"hook-failed"}
+    assert kinds(run(processed(failed, done_flag(due=False)))) == set()
+
+
+FAILED = f"lib/{CELL}: the command of on_done failed: why"
+UNCLEAR = (
+    f"lib/{CELL}: the command of on_done was started, and it is unknown whether its owner lives"
+    " (other host)"
+)
+
+
+@pytest.mark.parametrize(
+    ("last", "policy", "sentences"),
+    [
+        pytest.param(None, POLICY, [], id="never run"),
+        pytest.param(hook("done"), POLICY, [], id="has succeeded"),
+        pytest.param(hook("failed"), POLICY, [FAILED], id="failed"),
+        pytest.param(hook("failed"), Policy(), [], id="failed, and there is no command now"),
+        pytest.param(hook("failed", done=FORMER), POLICY, [], id="for another result"),
+        pytest.param(hook(), POLICY, [], id="under way"),
+        pytest.param(UNKNOWN, POLICY, [UNCLEAR], id="under way on another host"),
+        pytest.param(UNKNOWN, Policy(), [UNCLEAR], id="there, and there is no command now"),
+    ],
+)
+def test_reasons_to_wait(last: Attempt | None, policy: Policy, sentences: list[str]) -> None:
+    """A failed command is named, and one whose worker may live, also without a command now."""
+    assert list(waiting(run(processed(last)), policy)) == sentences
+    assert list(waiting(run(cell(CELL, hook=last)), policy)) == []
+
+
+@pytest.mark.parametrize(
+    ("last", "after"),
+    [
+        pytest.param(None, [], id="due now"),
+        pytest.param(hook("failed", HOUR), [], id="due since long"),
+        pytest.param(hook("failed", MINUTE), [], id="due at this moment"),
+        pytest.param(hook("failed", MINUTE / 4), [MINUTE * 3 / 4], id="after a pause"),
+        pytest.param(hook("failed", MINUTE, epoch=2), [MINUTE], id="after a longer pause"),
+        pytest.param(hook(), [], id="under way"),
+        pytest.param(hook("done", MINUTE / 4), [], id="has succeeded"),
+    ],
+)
+def test_next_look(last: Attempt | None, after: list[timedelta]) -> None:
+    """A look is planned for the end of a pause, if the command is configured and may start."""
+    snapshot = run(processed(last))
+    assert list(look_again(snapshot, POLICY, NOW)) == [NOW + rest for rest in after]
+    assert list(look_again(snapshot, Policy(), NOW)) == []
+    stopped = run(processed(last), flags=frozenset({"failed"}))
+    assert list(look_again(stopped, POLICY, NOW)) == []
+
+
+@pytest.mark.parametrize(
+    ("last", "reason"),
+    [
+        (None, "processed, and the command of on_done was not run yet"),
+        (hook("failed", epoch=2), "its last attempt failed: why"),
+        (hook(liveness=Liveness.DEAD, evidence="gone"), "it was begun and not finished: gone"),
+    ],
+    ids=["never run", "failed", "its worker has died"],
+)
+def test_reasons_to_run(last: Attempt | None, reason: str) -> None:
+    """The plan says why the command is run, and for which cell."""
+    (action,) = plan(run(processed(last)), POLICY, NOW).actions
+    assert (action.name, str(action.cell), action.reason) == ("hook", f"lib/{CELL}", reason)
