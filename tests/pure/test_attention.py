@@ -16,6 +16,7 @@ from hesiod_watch.core.circumstances import NOTHING_KNOWN
 from hesiod_watch.core.model import LOCAL, Cell, Policy, Snapshot
 from hesiod_watch.core.queued_messages import Outbox
 from hesiod_watch.rules.attention import attention
+from hesiod_watch.rules.completeness import accept
 from hesiod_watch.rules.events import (
     CELL_OVERDUE,
     CELL_OVERDUE_ENDED,
@@ -26,7 +27,7 @@ from hesiod_watch.rules.events import (
 )
 from hesiod_watch.rules.explain import explain_cell
 from hesiod_watch.rules.message_text import compose
-from hesiod_watch.rules.overdue import overdue
+from hesiod_watch.rules.overdue import overdue, resolved_words
 from hesiod_watch.rules.plan import look_again, plan
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
@@ -354,3 +355,41 @@ def test_the_end_of_the_grace_period_is_looked_for(upstream: str, listed_at: boo
     assert not overdue(soon, POLICY, NOW)
     assert overdue(soon, POLICY, again)
     assert keys(snapshot, again) == [FIRST]
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (SHORT, "The cell continues by itself as soon as its files agree with its final_summary."),
+        (
+            FALLBACK,
+            "The final_summary will always name the fallback folder. "
+            "So the cell is processed only after a person has accepted it as complete.",
+        ),
+    ],
+    ids=["files are missing", "fallback"],
+)
+def test_how_an_overdue_cell_continues(found: Completeness, words: str) -> None:
+    """The message ends with what happens without a person."""
+    snapshot = reported_run(late(completeness=found))
+    (event,) = [event for event in due(snapshot, POLICY, NOW) if event.name == CELL_OVERDUE]
+    assert compose(event, snapshot, "internal", "").split("\n\n")[-1] == words
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [
+        (
+            cell(),
+            "a new final_summary is here, and the grace period begins again",
+        ),
+        (cell(aborted=flag("")), "a person has said to disregard it: no reason was given"),
+        (cell(failed=flag("")), "its processing was started and has failed"),
+        (late(synced=True), f"a person has accepted it as complete: {SHORT.why}"),
+        (late(completeness=accept(SHORT), synced=True), accept(SHORT).why),
+    ],
+    ids=["not counted", "aborted", "failed", "accepted", "accepted, by its verdict"],
+)
+def test_words_about_the_end(after: Cell, words: str) -> None:
+    """The reason of an end is whole, also where a flag has no text or nothing is counted."""
+    assert resolved_words(after) == words

@@ -280,3 +280,32 @@ def test_work_that_fails_does_not_end_while_it_is_tried_again(kind: str) -> None
     assert ends(attempt("", liveness=Liveness.ALIVE)) == []
     assert ends(attempt("", liveness=Liveness.DEAD)) == []
     assert ends(ended("done")) == [begin]
+
+
+def test_a_message_about_something_blocked_has_its_entry() -> None:
+    """The event says what needs a person: the message has its sentence and its steps."""
+    (event,) = find_begun(run(output=None), Policy(), NOW)
+    assert event.attention is not None
+    assert event.attention.kind == "no-results"
+
+
+BEGUN = Outbox(reported=frozenset({"attention.quiet.0123456789ab.1"}))
+
+
+@pytest.mark.parametrize(
+    ("facts", "ends"),
+    [
+        pytest.param({}, True, id="nothing hides it"),
+        pytest.param({"sync": attempt()}, False, id="a sync is under way"),
+        pytest.param({"sync": attempt(liveness=Liveness.UNKNOWN)}, False, id="perhaps under way"),
+        pytest.param({"sync": attempt("done")}, True, id="the sync is done"),
+        pytest.param({"flags": frozenset({"failed"})}, False, id="the run is flagged failed"),
+        pytest.param({"flags": frozenset({"aborted"})}, False, id="the run is flagged aborted"),
+        pytest.param({"outbox": Outbox()}, False, id="it was not reported"),
+    ],
+)
+def test_what_hides_an_end(facts: dict[str, Any], ends: bool) -> None:
+    """Nothing ends while a flag of the run or a sync hides what its cells need."""
+    usual: dict[str, Any] = {"upstream": "host:/x", "outbox": BEGUN}
+    snapshot = run(cell("a", synced=True), **(usual | facts))
+    assert bool(list(find_ended(snapshot, Policy(), NOW))) is ends
