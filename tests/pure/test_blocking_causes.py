@@ -17,6 +17,7 @@ from hesiod_watch.core.cell_contents import Completeness, DataKind, Shortfall, V
 from hesiod_watch.core.circumstances import (
     Circumstances,
     DeniedPath,
+    Heartbeat,
     RefusedAction,
     SlurmCondition,
     SlurmSilence,
@@ -25,7 +26,7 @@ from hesiod_watch.core.circumstances import (
 from hesiod_watch.core.model import LOCAL, Cell, CellId, Policy, QuarantinedName, RunName
 from hesiod_watch.core.ownership import Liveness, Owner, Progress, Wait
 from hesiod_watch.rules.attention import attention, attention_of_site, oldest_first
-from hesiod_watch.rules.explain import Explanation, explain_cell
+from hesiod_watch.rules.explain import Explanation, explain_cell, explain_run
 from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.slurm_jobs import job_name
 from hesiod_watch.rules.stages import match_cells
@@ -364,3 +365,53 @@ def test_lost_data_of_a_cell(
     assert said in found.sentence
     assert found.steps[0].words.endswith("its library in /landing/run")
     assert any("attic" in step.command for step in found.steps) is offered
+
+
+STOPPED = Heartbeat("the poll on b", NOW - timedelta(days=2), NOW - timedelta(days=1))
+LOOKING = Heartbeat("the service on a", NOW, NOW + timedelta(hours=1))
+
+
+def of_run(*cells: Cell, around: Circumstances, **facts: Any) -> Explanation:
+    snapshot = run(*cells, outbox=ALL_TOLD, **facts)
+    return explain_run(snapshot, plan(snapshot, POLICY, NOW), POLICY, NOW, around)
+
+
+@pytest.mark.parametrize(
+    ("watchers", "said"),
+    [((STOPPED,), 1), ((STOPPED, LOOKING), 1), ((LOOKING,), 0)],
+    ids=["no process looks", "one of two looks", "all look"],
+)
+def test_a_process_that_does_not_look_is_said_once(
+    watchers: tuple[Heartbeat, ...], said: int
+) -> None:
+    """It is in the explanation of every run and cell, once, whether it blocks them or not."""
+    around = Circumstances(watchers=watchers)
+    for each in (explained(READY, around), explained(DONE, around), of_run(READY, around=around)):
+        lines = (each.why, *each.evidence)
+        assert sum("has looked" in line or "has not looked" in line for line in lines) == said
+
+
+def test_what_is_wrong_outside_of_a_run() -> None:
+    """A run is explained by what stops all work, also without cells, and by its own upstream."""
+    away = Circumstances(landing_problem="not mounted", landing=Path("/landing"))
+    assert of_run(around=away).why == "not mounted"
+    assert of_run(DONE, around=away).why == "not mounted"
+    silent = Circumstances(upstreams=(SILENT,))
+    waits = cell(upstream=True, present=False)
+    about = "the upstream promethion does not answer"
+
+    def says(*cells: Cell, upstream: str) -> bool:
+        explanation = of_run(*cells, around=silent, upstream=upstream)
+        return any(about in line for line in (explanation.why, *explanation.evidence))
+
+    assert says(waits, upstream=THERE)
+    assert not says(waits, upstream=LOCAL)
+    assert not says(DONE, upstream=THERE)
+
+
+def test_an_action_on_the_run_has_no_cell() -> None:
+    """A planned action on the whole run is named by its kind alone."""
+    again = cell(synced=True, done=flag("{}"), results={"reads": 1})
+    snapshot = run(again, outbox=ALL_TOLD)
+    explanation = explain_run(snapshot, plan(snapshot, POLICY, NOW), POLICY, NOW)
+    assert explanation.next == "at the next look: report (the run has no page yet)"

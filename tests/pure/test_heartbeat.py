@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -78,6 +79,21 @@ def test_says_how_long_and_how_to_forget() -> None:
     (found,) = attention_of_site(around, NOW)
     assert found.sentence.startswith("no process has looked at the landing area for 2 days")
     assert not any("rm " in step.command for step in found.steps)  # its place is not known here
+
+
+@pytest.mark.parametrize(
+    ("state", "begins", "other"),
+    [(service(2 * DAY), "service", "poll"), (polls(2 * DAY), "poll", "service")],
+    ids=["a service", "a poll"],
+)
+def test_steps_for_a_stopped_process(state: WatchState, begins: str, other: str) -> None:
+    """The entry names the process by its kind, and the file by which it is forgotten."""
+    watching = watchers(state)
+    around = Circumstances(watchers=watching, state_directory=Path("/landing/.hesiod-watch"))
+    (found,) = attention_of_site(around, NOW)
+    assert found.facts["who"] == found.facts[begins] == watching[0].who
+    assert other not in found.facts
+    assert found.facts["state_file"] == f"/landing/.hesiod-watch/{state.file}"
 
 
 @pytest.mark.parametrize(
