@@ -421,6 +421,12 @@ def test_places_of_copies() -> None:
         CopyLocation("one", "/one/run", "results and raw data", at, "one: rot"),
         CopyLocation("two", "/two/run", "results", at),
     )
+    again = ended("done", here=True, copies=[{**copies("two")[0], "verified_at": verified}])
+    read = {
+        each.where: each.verified_at
+        for each in copy_locations(snapshot, replace(found, verification=again))
+    }
+    assert read == {"output": verified, "landing": verified, "one": at, "two": verified}
     local = replace(found, backup=None)
     assert copy_locations(snapshot, local) == (output, landing)
     assert copy_locations(replace(snapshot, output=None), local) == (landing,)

@@ -278,6 +278,10 @@ def test_newest_copy_counts() -> None:
         ended("done", copies=[late.record(), copy("b", "x").record()]),
     ]
     assert known_copies(MANIFEST, *records) == known_copies(MANIFEST, *reversed(records)) == (late,)
+    of_others = [copy("a", "x").record(), copy("b", "x").record()]
+    mixed = ended("done", copies=[*of_others, late.record()])
+    assert known_copies(MANIFEST, mixed) == (late,)
+    assert known_copies("", mixed) == ()
     assert known_copies("", *records) == ()
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from typing import Any
 
 import pytest
+from snapshots import attempt, cell, flag
 
 from hesiod_watch.core.minknow_checksums import ChecksumFinding, MinknowChecksums
-from hesiod_watch.rules.checksum_findings import finding_in
+from hesiod_watch.rules.checksum_findings import finding_in, other_damage
 
 FILE = ("output_hash_x.csv",)
 BAD = MinknowChecksums(
@@ -88,3 +90,20 @@ def test_doubt_withdraws_nothing() -> None:
     ):
         assert found(doubt, AT.format(2)) == {}
     assert found(MinknowChecksums(), AT.format(2)) == {}
+
+
+@pytest.mark.parametrize(
+    ("problems", "damage"),
+    [
+        pytest.param([], (), id="nothing"),
+        pytest.param([f"landing: {BAD.wrong}"], (), id="the finding"),
+        pytest.param(["landing: rot"], ("landing: rot",), id="other damage"),
+        pytest.param([f"landing: {BAD.wrong}", "one: rot"], ("one: rot",), id="both"),
+        pytest.param([f"one: {BAD.wrong}"], (f"one: {BAD.wrong}",), id="in another place"),
+    ],
+)
+def test_a_finding_is_reported_once(problems: list[str], damage: tuple[str, ...]) -> None:
+    """What the finding says is no other damage, so a person reads it once."""
+    record: dict[str, Any] = {"problems": problems, **found(BAD, AT.format(1))}
+    verified = cell(done=flag("{}"), verification=attempt("failed", **record))
+    assert other_damage(verified) == damage
