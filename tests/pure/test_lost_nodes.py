@@ -127,6 +127,8 @@ def test_unanswered() -> None:
         (None, "the controller does not show its node"),
         (LostNodes(ASKED, WAIT, {}, "frozen\n"), "frozen\\n"),
         (evidence(RESTARTED, kill_wait=None), "KillWait"),
+        (evidence(replace(RESTARTED, states=frozenset())), "does not respond (no state)"),
+        (evidence(replace(RESTARTED, states=frozenset({"X", "B"}))), "does not respond (B+X)"),
     ):
         about = JobEvidence(NAME, (), (LOST,), nodes=nodes)
         liveness, why = judge(WORKER, OwnerEvidence(same_machine=False), about)

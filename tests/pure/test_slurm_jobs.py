@@ -198,6 +198,64 @@ def test_sentences(evidence: JobEvidence, says: str) -> None:
     assert says in judge(WORKER, ELSEWHERE, evidence)[1]
 
 
+JOB = f"process (slurm) of hesiod, pid 4711 on node1: Slurm job 17 ({NAME})"
+
+
+@pytest.mark.parametrize(
+    ("evidence", "sentence"),
+    [
+        (
+            JobEvidence(NAME, (), ended("FAILED")),
+            f"{JOB}: the accounting shows FAILED on node1, and the controller does not know it any"
+            " more",
+        ),
+        (
+            JobEvidence(NAME, (), None, "frozen"),
+            f"{JOB}: the controller does not know it any more, and the accounting does not answer"
+            " (frozen)",
+        ),
+        (
+            JobEvidence(NAME, (), ended("REVOKED")),
+            f"{JOB}: REVOKED on node1: its processes may live there, because another cluster may"
+            " have started it",
+        ),
+        (
+            JobEvidence(NAME, (), shown("RUNNING")),
+            f"{JOB}: the accounting shows RUNNING on node1 without an end, but the controller does"
+            " not know the job",
+        ),
+        (
+            JobEvidence(NAME, shown("COMPLETED", restarts=1), ()),
+            f"{JOB}: it was requeued, and the accounting does not show every start",
+        ),
+    ],
+    ids=["ended", "no answer", "elsewhere", "without an end", "requeued"],
+)
+def test_whole_sentences(evidence: JobEvidence, sentence: str) -> None:
+    """A sentence names the owner, its job, and what is known or missing."""
+    assert judge(WORKER, ELSEWHERE, evidence)[1] == sentence
+
+
+def test_a_job_without_a_number() -> None:
+    """A job of which no row is known is named by its name alone."""
+    why = judge(replace(DECIDER, slurm_cluster="c1"), GONE, JobEvidence(NAME, None, None))[1]
+    assert f"Slurm job {NAME} on c1: the controller does not answer" in why
+
+
+def test_an_end_that_slurm_names_otherwise() -> None:
+    """An end without words of its own is still a sentence."""
+    end = job_end(DECIDER, JobEvidence(NAME, ended("REVOKED")), "/output/a.log", worked=True)
+    assert end.words == f"ended with its Slurm job 17 ({NAME}) on node1, which ended (REVOKED)"
+
+
+def test_marks_of_all_versions() -> None:
+    """A mark is the same in every version, or an upgrade would lose the jobs that run."""
+    assert str(job_mark("/output", "run", "lib/c")) == (
+        "hesiod-watch:a04d92cb3d56:bfeb10f6bc51:984894b1eb9e"
+    )
+    assert mark_in(str(job_mark("/out\udcff", "run", None)))
+
+
 def test_names() -> None:
     """The name of a job contains the action and half of the claim's token."""
     assert NAME == "hw-process-0123456789abcdef"
@@ -252,6 +310,7 @@ def test_marks() -> None:
     assert len(set(marks)) == len(marks)
     assert len({mark.installation for mark in marks}) == 2
     assert len({mark.run for mark in marks}) == 4
+    assert len({mark.cell for mark in marks}) == len(marks)
     assert [mark_in(str(mark)) for mark in marks] == marks
     assert mark_in("hesiod-watch:x") is None
     assert mark_in(f"{marks[0]}\n") is None
