@@ -66,23 +66,28 @@ def test_the_worst_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "reads", "basecalled", "grade"),
+    ("limits", "reads", "basecalled", "sentence"),
     [
         ({}, 0, True, None),
         ({}, 5, True, None),
         ({"n50": QcLimit()}, 5, True, None),
-        ({"n50": QcLimit(fail=1)}, 0, True, "FAIL"),
-        ({"n50": QcLimit(fail=1)}, 0, False, "WARN"),
+        ({"n50": QcLimit(fail=1)}, 0, True, "FAIL: there are no reads"),
+        (
+            {"n50": QcLimit(fail=1)},
+            0,
+            False,
+            "WARN: basecalling was off, so nothing is compared",
+        ),
         ({"unclassified_percent": QcLimit(fail=1)}, 5, True, "PASS"),
     ],
     ids=["nothing", "no limits", "empty limit", "no reads", "not basecalled", "not barcoded"],
 )
 def test_when_there_is_a_verdict(
-    limits: dict[str, QcLimit], reads: int, basecalled: bool, grade: str | None
+    limits: dict[str, QcLimit], reads: int, basecalled: bool, sentence: str | None
 ) -> None:
     """Without limits there is no verdict; with a limit, no cell without reads passes."""
     verdict = judged(limits, reads, basecalled=basecalled)
-    assert (verdict and verdict.grade) == grade
+    assert (verdict and verdict.sentence) == sentence
 
 
 def test_figures_of_a_cell() -> None:

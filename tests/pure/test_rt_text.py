@@ -39,6 +39,7 @@ def message(text: str) -> Delivery:
         ("a\r\nBcc: b", "a Bcc: b … c4c09579a97c"),
         ("", "e3b0c44298fc"),
         ("\u202e", "3b9e50315ad5"),
+        ("a\udc80", "a … 74eaadc16dfe"),
     ],
     ids=[
         "usual",
@@ -48,6 +49,7 @@ def message(text: str) -> Delivery:
         "line end",
         "empty",
         "invisible",
+        "no valid character",
     ],
 )
 def test_subjects(subject: str, stored: str) -> None:

@@ -211,8 +211,12 @@ def test_pin_before_newcomer() -> None:
 
 def test_name_that_gets_too_long() -> None:
     """A name that becomes too long with date and instrument is reported."""
-    named = name_runs([found("x" * 195)], {})
-    assert "bytes long" in named.folds[0].why
+    named = name_runs([found("x" * 195), found("b")], {})
+    assert named.names == {"host:/data/b": "20190226_EGS1_b"}
+    (fold,) = named.folds
+    assert (fold.location, fold.name) == (f"host:/data/{'x' * 195}", f"20190226_EGS1_{'x' * 195}")
+    assert fold.why.startswith(f"it would be called {fold.name}: ")
+    assert "bytes long" in fold.why
 
 
 # Ends of commands.
@@ -409,6 +413,33 @@ def test_good_templates(words: tuple[str, ...]) -> None:
 def test_bad_templates(words: tuple[str, ...], said: str) -> None:
     """A template that would not copy, or not the named files, is refused with the reason."""
     assert any(said in problem for problem in template_problems(words))
+
+
+ENDS = ("{source}", "{destination}")
+
+
+@pytest.mark.parametrize(
+    ("words", "problems"),
+    [
+        (("-e", *ENDS), ["should begin with the program"]),
+        (("{options}", *ENDS), ["should begin with the program"]),
+        (("rsync", "{options}", "{options}", *ENDS), ["should have {options} once"]),
+        (
+            ("rsync", "{option}", *ENDS),
+            ["`{option}` contains braces other than {options}, {source}, {destination}"],
+        ),
+        (
+            ("rsync", "a}", *ENDS),
+            ["`a}` contains braces other than {options}, {source}, {destination}"],
+        ),
+        (("rsync", "x", "-u", *ENDS), [f"`-u` may not be used: {FORBIDDEN['--update']}"]),
+        (("rsync", "-e", "-u", "-u", *ENDS), [f"`-u` may not be used: {FORBIDDEN['--update']}"]),
+        (("rsync", "-eu", "-n", *ENDS), [f"`-n` may not be used: {FORBIDDEN['--dry-run']}"]),
+    ],
+)
+def test_what_is_wrong_with_a_template(words: tuple[str, ...], problems: list[str]) -> None:
+    """Each problem is one whole sentence, and a value hides only itself."""
+    assert list(template_problems(words)) == problems
 
 
 @pytest.mark.parametrize("option", sorted(FORBIDDEN))
