@@ -195,8 +195,8 @@ MUTANTS = (
         "event-forgotten",
         "No message says that a cell is processed.",
         "rules/events.py",
-        "            if flag is not None and (flag.text is not None or not flag.regular):\n",
-        "            if flag is not None and not flag.regular:\n",
+        "        if flag is not None and (flag.text is not None or not flag.regular):\n",
+        "        if flag is not None and not flag.regular:\n",
         (PROCESSED,),
     ),
     Mutant(
