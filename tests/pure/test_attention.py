@@ -27,7 +27,7 @@ from hesiod_watch.rules.events import (
 )
 from hesiod_watch.rules.explain import explain_cell
 from hesiod_watch.rules.message_text import compose
-from hesiod_watch.rules.overdue import overdue, resolved_words
+from hesiod_watch.rules.overdue import grace_end, overdue, resolved_words
 from hesiod_watch.rules.plan import look_again, plan
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
@@ -393,3 +393,15 @@ def test_how_an_overdue_cell_continues(found: Completeness, words: str) -> None:
 def test_words_about_the_end(after: Cell, words: str) -> None:
     """The reason of an end is whole, also where a flag has no text or nothing is counted."""
     assert resolved_words(after) == words
+
+
+@pytest.mark.parametrize(
+    ("arrived", "end"),
+    [(-3600, 0), (-20, 3580), (0, 3600), (30, 3600), (60, 3600), (61, 0)],
+    ids=["long ago", "just now", "at this moment", "a clock is ahead", "a minute", "impossible"],
+)
+def test_the_end_of_the_grace_period(arrived: float, end: float) -> None:
+    """A final_summary of a clock that is a little ahead has its whole grace period."""
+    found = late(summary_since=NOW.timestamp() + arrived)
+    assert grace_end(found, POLICY, NOW) == NOW + timedelta(seconds=end)
+    assert overdue(found, POLICY, NOW) is (end == 0)

@@ -19,7 +19,7 @@ from hesiod_watch.core.cell_contents import (
 )
 from hesiod_watch.core.circumstances import Circumstances
 from hesiod_watch.core.model import Cell, IngestState, QuarantinedName
-from hesiod_watch.rules.cell_attention import attention_of_cell
+from hesiod_watch.rules.cell_attention import attention_of_cell, overdue_attention
 
 THERE = "host:/data/Exp"
 HERE = "/landing/run/lib/cell"
@@ -456,3 +456,24 @@ def test_what_is_blocked(case: str) -> None:
     for each, (_, _, known) in zip(found, expected, strict=True):
         assert (each.run, each.cell) == ("run", str(only.id))
         assert each.facts == {**known, "run": "run", "cell": str(only.id)}
+
+
+def test_several_kinds_of_files() -> None:
+    """Kinds of files that are missing, and those that are too many, are named together."""
+    counts = tuple(
+        Shortfall(kind, found, 2)
+        for kind, found in (
+            *((DataKind.FASTQ, 1), (DataKind.BAM, 0)),
+            *((DataKind.POD5, 3), (DataKind.FAST5, 4)),
+        )
+    )
+    several = overdue(Completeness(Verdict.SHORT, "2 kinds are short", counts))
+    facts = overdue_attention(run(several), several).facts
+    assert facts["missing_kinds"] == "FASTQ and BAM"
+    assert facts["surplus_kinds"] == "POD5 and FAST5"
+
+
+def test_an_overdue_cell_that_is_not_counted() -> None:
+    """A message about a cell whose files are away by then says that they cannot be counted."""
+    away = cell(present=False)
+    assert overdue_attention(run(away), away).facts["why"] == "its files cannot be counted"

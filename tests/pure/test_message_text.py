@@ -100,6 +100,13 @@ def test_missing_numbers(results: dict[str, object]) -> None:
     assert text("run-complete", done(results=results))
 
 
+def test_an_unknown_quality() -> None:
+    """A cell whose quality is not known has its other numbers."""
+    results = {name: value for name, value in RESULTS.items() if name != "mean_q"}
+    assert "Mean Q:  unknown\n" in text("cell-done", done(results=results))
+    assert "N50 12.35 kb, mean Q unknown\n" in text("run-complete", done(results=results))
+
+
 def test_no_reads_are_not_called_checked() -> None:
     """The messages about a cell without reads say so in their first sentence."""
     empty = done(results=RESULTS | {"reads": 0, "bases": 0, "passed_reads": 0, "passed_bases": 0})
