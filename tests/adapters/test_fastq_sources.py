@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +74,8 @@ BROKEN = [
     (GOOD + b"r2\nACGT\n+\nIIII\n", "must begin with", "record 2, line 5"),
     (GOOD + b"@r2\nACGT\nIIII\n+\n" + GOOD, "third line", "record 2, line 7"),
     (GOOD + b"@r2\nACGT\n+\nIII\n" + GOOD, "4 bases, 3 qualities", "record 2, line 8"),
+    (GOOD + b"\n \n", "begins with nothing", "record 2, line 5"),
+    (GOOD + b"\n\n\n\t\n", "begins with nothing", "record 2, line 5"),
     (GOOD + b"@r2\nACGT\n+\nII", "cut off", "record 2, line 8"),
     (GOOD + b"@r2\nACGT\n+", "cut off", "record 2, line 7"),
     (GOOD + b"@r2\nAC", "cut off", "record 2, line 6"),
@@ -95,6 +98,38 @@ def test_invalid_fastq(text: bytes, reason: str, where: str, name: str, tmp_path
     assert (caught.value.path, caught.value.where) == (source.path, where)
     assert reason in caught.value.reason
     assert not list((tmp_path / "out").glob("*.gz"))
+
+
+# Text of a source, and the whole sentence about it.
+SENTENCES = [
+    (
+        gzip.compress(GOOD),
+        "gzip data where FASTQ should be: its name does not end in .gz, or it was gzipped twice",
+    ),
+    (
+        b"r1\nACGT\n+\nIIII\n",
+        "not FASTQ: a record must begin with \"@\", this one begins with 'r1'",
+    ),
+    (
+        b"@r1\nACGT\n\nIIII\n",
+        'not FASTQ: the third line of a record must begin with "+", this one begins with nothing',
+    ),
+    (
+        b"@r1\nACGT\n" + b"I" * 50 + b"\nIIII\n",
+        'not FASTQ: the third line of a record must begin with "+",'
+        f" this one begins with '{'I' * 20}'",
+    ),
+    (b"@r1\nAC\n+\nI\n", "sequence and qualities differ in length: 2 bases, 1 quality"),
+    (b"@r1\nA\n+\nII\n", "sequence and qualities differ in length: 1 base, 2 qualities"),
+]
+
+
+@pytest.mark.parametrize(("text", "sentence"), SENTENCES, ids=[row[1][:40] for row in SENTENCES])
+def test_the_sentence_about_a_fault(text: bytes, sentence: str) -> None:
+    """A person reads what should be in the file and what is there."""
+    with pytest.raises(BadSource) as caught:
+        list(RecordReader(io.BytesIO(text).readinto, Path("a.fastq")))
+    assert caught.value.reason == sentence
 
 
 WHOLE = gzip.compress(reads(50), mtime=0)
@@ -199,16 +234,32 @@ def test_a_source_that_grew_is_a_temporary_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
-    [lambda path: os.truncate(path, 3), lambda path: os.utime(path, (1, 1))],
-    ids=["shrank", "new time"],
+    ("change", "reason"),
+    [
+        (
+            lambda path: os.truncate(path, 3),
+            "shrank after it was listed, from 16 to 3 bytes",
+        ),
+        (
+            lambda path: os.truncate(path, 1),
+            "shrank after it was listed, from 16 to 1 byte",
+        ),
+        (
+            lambda path: os.utime(path, (1, 1)),
+            "was changed after it was listed: same size, other modification time",
+        ),
+    ],
+    ids=["shrank", "shrank to one byte", "new time"],
 )
-def test_a_source_that_changed_is_bad(change: Callable[[Path], None], tmp_path: Path) -> None:
+def test_a_source_that_changed_is_bad(
+    change: Callable[[Path], None], reason: str, tmp_path: Path
+) -> None:
     """A file that shrank or was rewritten since it was listed needs a person."""
     source = put(tmp_path, "a.fastq", GOOD)
     change(source.path)
-    with pytest.raises(BadSource, match="after it was listed"):
+    with pytest.raises(BadSource) as caught:
         write([source], tmp_path / "out")
+    assert (caught.value.path, caught.value.reason) == (source.path, reason)
 
 
 def test_a_source_that_changes_while_it_is_read(tmp_path: Path) -> None:
