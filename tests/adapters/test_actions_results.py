@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,14 @@ import pytest
 from hesiod_watch.actions import Job
 from hesiod_watch.actions.outputs.documents import manifest_text
 from hesiod_watch.actions.outputs.publication import SUPERSEDED, publish_results
+from hesiod_watch.actions.outputs.results import CellResults
 from hesiod_watch.config import Config
+from hesiod_watch.core.cell_contents import Completeness, Verdict
 from hesiod_watch.core.file_entry import FileEntry
+from hesiod_watch.core.minknow_checksums import LONGEST, MinknowChecksums
 from hesiod_watch.core.model import CellId
+from hesiod_watch.core.results import DoneRecord
+from hesiod_watch.core.times import time_of
 from hesiod_watch.fastq.model import Output, Piece, Written
 from hesiod_watch.fastq.statistics import ReadStatistics
 from hesiod_watch.host import process
@@ -90,3 +96,35 @@ def test_an_unreadable_former_manifest(tmp_path: Path, former: str) -> None:
     publish_results(results(tmp_path / "first", ["a"], "one"), cell)
     assert read_manifest(cell)["files"]
     assert not (cell / SUPERSEDED).exists()
+
+
+@pytest.mark.parametrize("damaged", [False, True], ids=["as written", "damaged"])
+def test_done_says_all_that_later_work_needs(damaged: bool) -> None:
+    """`.done` names its manifest, the numbers and the verdicts, and what is still to be done."""
+    owner = replace(process.this_owner("process", "x"), epoch=3, host="prom", version="0.1.0")
+    completeness = Completeness(Verdict.PROVEN, "all 3 files are here")
+    checksums = MinknowChecksums(
+        ("output_hash_x.csv",), agreeing=3, differing=("a.pod5",) if damaged else ()
+    )
+    done = CellResults(
+        {},
+        {MANIFEST: "m" * 32, "qc.json": "q" * 32},
+        headline={"reads": 5, "bases": 70, "n50": 14},
+        cell=str(CELL),
+        completeness=completeness,
+        checksums=checksums,
+        no_reads="",
+        qc_verdict="WARN: " + "v" * 2 * LONGEST,
+        hook_due=damaged,
+    ).record(owner)
+    assert (done.cell, done.epoch, done.host, done.version) == (str(CELL), 3, "prom", "0.1.0")
+    assert done.manifest_md5 == "m" * 32
+    assert done.results == {"reads": 5, "bases": 70, "n50": 14}
+    assert (done.counted, done.completeness) == ("all 3 files are here", completeness)
+    assert bool(done.finding.said) is damaged
+    assert done.finding.at.endswith("Z")
+    assert done.compared == checksums.sentence
+    assert len(done.qc_verdict) == LONGEST
+    assert (done.no_reads, done.raw_due, done.hook_due) == ("", True, damaged)
+    assert time_of(done.time)
+    assert DoneRecord.from_record(json.loads(json.dumps(done.record()))) == done
