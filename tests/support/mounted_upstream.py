@@ -40,8 +40,8 @@ class Place:
         self, upstream: UpstreamSettings | None = None, cell: CellId = CELL, **options: object
     ) -> CopyResult:
         copied: CopyResult = copy_cell(
-            upstream or self.upstream,
-            str(self.there),
+            reached := upstream or self.upstream,
+            f"{reached.location}/{self.there.name}",
             cell,
             OpenDirectory(self.run, self.landing, make=True),
             landing=self.landing,
