@@ -174,12 +174,6 @@ VERDICTS: dict[str, tuple[CellContents, Verdict, str, tuple[str, ...]]] = {
         "all files announced are here: 3 FASTQ files",
         ("pod5_files_in_trash=2 in a final_summary is not understood",),
     ),
-    "a key with its words twice": (
-        contents(summary(fastq_files_in_final_dest=3, pod5_files_in_x_files_in_y=2)),
-        Verdict.PROVEN,
-        "all files announced are here: 3 FASTQ files",
-        ("pod5_files_in_x_files_in_y=2 in a final_summary is not understood",),
-    ),
     "another place without files": (
         contents(summary(fastq_files_in_final_dest=3, pod5_files_in_trash="00")),
         Verdict.PROVEN,
