@@ -130,7 +130,8 @@ class OutputArea:
                 results += self._results(run)
             except OSError:
                 all_known = False
-        if not any(_is_directory(target) for target in results):
+        proven = any(_is_directory(target) for target in results)
+        if not proven:
             if results:
                 links = number_of(len(results), "link")
                 return self._not_mounted(
@@ -141,7 +142,7 @@ class OutputArea:
         self._verified = identity
         # Without runs there is nothing to write, and no evidence for this directory. A run that
         # cannot be read may have its results on a file system that is not mounted.
-        if mark and runs and all_known:
+        if mark and runs and (proven or all_known):
             self._mark(identity)
         return f"the output directory {self} {WITHOUT_LINKS}" if self._linkless() else ""
 
