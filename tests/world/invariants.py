@@ -118,7 +118,7 @@ def backups_tell_the_truth(world: World) -> None:
     """`backup.done` names a manifest that is on the backup, with every result that it names."""
     if not world.backup or not world.backup_is_whole:
         return
-    for flag in world.landing.glob("*/pipeline/*.backup.done"):
+    for flag in world.landing.glob("*/pipeline/[!.]*.backup.done"):
         cell, recorded = flag.name.partition(".")[0], json.loads(flag.read_text()).get("manifest")
         places = [path.parent for path in world.backup.rglob("manifest.json")]
         copies = [place for place in places if place.name == cell]
