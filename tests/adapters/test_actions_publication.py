@@ -100,7 +100,7 @@ def test_the_published_files_are_reported(tmp_path: Path) -> None:
     assert {name: (entry.size, entry.inode) for name, entry in found.items()} == {
         name: ((cell / name).stat().st_size, (cell / name).stat().st_ino) for name in found
     }
-    assert set(found) == {MANIFEST, READS, REPORT}
+    assert {entry.name for entry in found.values()} == {MANIFEST, READS, REPORT}
     assert sorted(path.name for path in cell.iterdir()) == sorted(found)
 
 
