@@ -5,17 +5,22 @@ The other tests of this channel need a real Request Tracker. These need none.
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
 from hesiod_watch import __version__
+from hesiod_watch.config import load
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.messages import Delivery, TicketRequest
+from hesiod_watch.notify.registry import open_channels
 from hesiod_watch.notify.rt_session import FoundTicket, RtSession, rest_url
 
 Answer = tuple[int, object]
@@ -138,6 +143,7 @@ CASES: dict[str, tuple[Callable[[RtSession], object], dict[str, Answer], object]
         {"POST ticket/7/attachments": (200, {"items": [], "count": 0, "page": 1, "pages": None})},
         [],
     ),
+    "our tickets": (lambda rt: rt.ours(2), {"GET tickets": page(*map(found, (9, 8, 7)))}, [9, 8]),
     "our name": (lambda rt: rt.me(), {"GET tickets": page(found(9))}, "us"),
     "no name": (lambda rt: rt.me(), {"GET tickets": page()}, None),
     "who closed it": (
@@ -400,3 +406,40 @@ def test_secrets_in_urls(url: str) -> None:
         "the url of Request Tracker may not contain a user or password; put them into the"
         " credentials"
     )
+
+
+CONFIG = """
+landing: {0}/landing
+output: {0}/output
+notify:
+  rt: {{url: 'http://rt.invalid', proxy: '{1}', credentials: {0}/secret, queue: runs, timeout: 10s}}
+types:
+  human: {{runs: human, queue: clinic}}
+  silent: {{runs: test, queue: nowhere, notify: false}}
+"""
+
+
+def test_the_tracker_is_opened_as_configured(tracker: AnsweringTracker, tmp_path: Path) -> None:
+    """Requests take the proxy, as the configured user, for all queues and the known ticket."""
+    (tmp_path / "secret").touch(0o600)
+    (tmp_path / "secret").write_text("user: us\npassword: it's: secret\n")
+    (tmp_path / "config.yaml").write_text(CONFIG.format(tmp_path, tracker.place))
+    channel = open_channels(load(tmp_path / "config.yaml", environ={}, cwd=tmp_path))["rt"]
+    tracker.answers = {
+        "GET queue/runs": MAY_CREATE,
+        "GET queue/clinic": MAY_CREATE,
+        "GET tickets": page(),
+    }
+    ok, sentence = channel.check()
+    assert ok, sentence
+    assert [what for what, _, _ in tracker.requests if "queue" in what] == [
+        "GET queue/runs",
+        "GET queue/clinic",
+    ]
+    basic = base64.b64encode(b"us:it's: secret").decode()
+    assert {each["Authorization"] for each in tracker.headers} == {f"Basic {basic}"}
+    tracker.requests.clear()
+    message = Delivery(1, "0" * 32, "run-new", "comment", "some text")
+    with pytest.raises(PermanentError, match="there is no ticket #7"):
+        channel.deliver(TicketRequest("r", "runs", "Run r"), 7, message)
+    assert [what for what, _, _ in tracker.requests] == ["GET ticket/7"]
