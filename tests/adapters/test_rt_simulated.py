@@ -259,9 +259,14 @@ def test_subject_and_status_are_kept(tracker: ScriptedTracker) -> None:
 
 @pytest.mark.parametrize(("closer", "who"), [("eve", "eve"), ("", "an unknown user")])
 def test_a_person_closed_it(closer: str, who: str, tracker: ScriptedTracker) -> None:
-    """A status that a person set stays, and the note says whose it is."""
-    channel().deliver(REQUEST, None, message())
-    tracker.change(1, status="resolved", closed_by=closer)
+    """A status that a person set stays, and the note says whose it is.
+
+    A copy of our text does not make that person ours.
+    """
+    first = message()
+    channel().deliver(REQUEST, None, first)
+    texts = [["hesiod", stored_text(first, "run")], [closer, stored_text(first, "run")]]
+    tracker.change(1, status="resolved", closed_by=closer, texts=texts)
     note = channel().keep(replace(REQUEST, status="open"), 1)
     assert note == f"{who} has made it resolved, which is left so"
     assert tracker.of(1, "status") == "resolved"
