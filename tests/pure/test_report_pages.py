@@ -7,10 +7,10 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from parsed_pages import EVIL, Page, with_hostile_texts
 from qc_documents import (
     all_failed,
     barcode,
@@ -27,59 +27,7 @@ from qc_documents import (
 
 from hesiod_watch.report import formatting
 from hesiod_watch.report.cell import render_cell
-from hesiod_watch.report.run import HEADLINES, TONES, render_run
-
-VOID = frozenset({"meta", "link", "br", "img", "input", "hr", "col", "wbr"})
-EVIL = (
-    "\u202e\"'><script>alert(1)</script></style></title><img src=x onerror=alert(1)>"
-    "\x1b[2J\u2028&\udc80"
-)
-
-
-class Page(HTMLParser):
-    """Parsed page; fails at the first tag that is closed in the wrong order."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: dict[str, int] = {}
-        self.ids: list[str] = []
-        self.attributes: list[tuple[str, str, str]] = []
-        self.words: list[str] = []
-        self.open: list[str] = []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags[tag] = self.tags.get(tag, 0) + 1
-        names = [name for name, _ in attrs]
-        assert len(names) == len(set(names)), f"<{tag}> says {names} twice"
-        for name, value in attrs:
-            self.attributes.append((tag, name, value or ""))
-            if name == "id":
-                self.ids.append(value or "")
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open[-1:] != ["style"]:
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split()).replace(" ,", ",")
-
-    def values(self, attribute: str) -> list[str]:
-        return [value for _, name, value in self.attributes if name == attribute]
-
+from hesiod_watch.report.run import render_run
 
 CELLS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "six barcodes": qc_document,
@@ -160,20 +108,6 @@ def test_policy_names_the_style() -> None:
     )
     assert policy.split("; ")[:2] == ["default-src 'none'", f"style-src 'sha256-{digest}'"]
     assert "unsafe" not in policy
-
-
-def with_hostile_texts(value: Any) -> Any:
-    """Replace every string of the document, and every key that is a name on disk.
-
-    The replacement is a hostile text.
-    """
-    if isinstance(value, dict):
-        return {key: with_hostile_texts(item) for key, item in value.items()} | {
-            EVIL: with_hostile_texts(EVIL)
-        }
-    if isinstance(value, list):
-        return [with_hostile_texts(item) for item in value]
-    return EVIL if isinstance(value, str) else value
 
 
 def test_hostile_document() -> None:
@@ -525,85 +459,6 @@ def test_charts_have_tables() -> None:
         )
         for part in ("title", "desc")
     )
-
-
-def test_run_page() -> None:
-    """The run's page shows each cell with stage, reason, numbers and a link to its page."""
-    document = run_document(title="Genome Centre")
-    html = render_run(document)
-    page = Page(html)
-    assert len(page.ids) == len(set(page.ids))
-    for cell in document["cells"]:
-        assert cell["cell"] in page.text
-        assert cell["stage"] in page.text
-        assert cell["why"] in page.text
-    links = [value for value in page.values("href") if value.endswith("report.html")]
-    assert links == [cell["page"] for cell in document["cells"] if cell["page"]]
-    assert "processing_sync_needed" in page.text
-    assert "Genome Centre" in page.text
-    assert "pool 7;rm -rf" in page.text
-
-
-def test_run_totals() -> None:
-    """Totals are of the passed reads of all cells except aborted ones."""
-    document = run_document()
-    counted = [cell["qc"]["pass"]["bases"] for cell in document["cells"] if cell["qc"]]
-    document["cells"][-1]["qc"] = qc_document()
-    assert document["cells"][-1]["stage"] == "aborted"
-    page = Page(render_run(document))
-    assert f"{sum(counted):,} bases" in page.values("title")
-
-
-@pytest.mark.parametrize(
-    "cells",
-    [
-        [],
-        [{}],
-        [
-            {
-                "library": "a",
-                "cell": "b",
-                "stage": "processed",
-                "why": "",
-                "page": None,
-                "qc": without_fastq(),
-            }
-        ],
-    ],
-    ids=["no cell", "an empty one", "no FASTQ"],
-)
-def test_run_page_of_little(cells: list[dict[str, Any]]) -> None:
-    """A run without a cell, or without numbers, has a page too."""
-    Page(render_run(run_document(cells=cells, quarantined=[])))
-
-
-def test_hostile_run() -> None:
-    """Names in a run's page, also quarantined ones, stay text."""
-    document = run_document()
-    html = render_run(with_hostile_texts(document) | {"covers": document["covers"]})
-    page = Page(html)
-    assert {"script", "img"}.isdisjoint(page.tags)
-    assert set("\u202e\x1b\u2028") & set(html) == set()
-    html.encode()
-
-
-@pytest.mark.parametrize("status", sorted(HEADLINES))
-def test_every_status_has_a_headline(status: str) -> None:
-    """Each status has a tone and a headline.
-
-    The page shows the status beside the headline unless they are the same word.
-    """
-    page = Page(render_run(run_document(status=status)))
-    assert f"state {TONES[status]}" in page.values("class")
-    assert f"{HEADLINES[status]} {status}" in page.text or HEADLINES[status].lower() == status
-
-
-def test_status_words_are_the_models() -> None:
-    """The pages know every status and stage of the model."""
-    from hesiod_watch.core.model import Stage, Status
-
-    assert {str(status) for status in Status} == set(HEADLINES)
-    assert {str(stage) for stage in Stage} <= set(TONES)
 
 
 def test_documents_are_unchanged() -> None:
