@@ -297,6 +297,10 @@ CELL_KINDS = (
                 "after fixing the cause, copy it now",
                 "hesiod-watch perform backup {run} {cell}",
             ),
+            Step(
+                "if raw data that are missing were removed on purpose, list the rest anew",
+                "rm -f {raw} && hesiod-watch perform backup {run} {cell}",
+            ),
         ),
     ),
     AttentionKind(

@@ -346,13 +346,13 @@ def _holders(around: Circumstances) -> str:
 
 def _of_processed(snapshot: Snapshot, cell: Cell, policy: Policy) -> Iterator[Attention]:
     verified = time_of(AttemptEnd.of(cell.verification).ended) if cell.verification else None
+    raw = f"{snapshot.output}/{cell.results_place}/raw.json"
     finding = finding_of(cell)
     if finding.said:
         kind = "files-repacked" if finding.repacked else "files-damaged"
         yield _about(kind, snapshot, cell, time_of(finding.at), why=finding.said)
     if damage := other_damage(cell):
         more = f" and {len(damage) - 1} more" if len(damage) > 1 else ""
-        raw = f"{snapshot.output}/{cell.results_place}/raw.json"
         yield _about(
             "copy-damaged",
             snapshot,
@@ -370,7 +370,14 @@ def _of_processed(snapshot: Snapshot, cell: Cell, policy: Policy) -> Iterator[At
     if (last := cell.verification) and is_stuck(last) and not damage_in(last):
         yield _about("copies-unread", snapshot, cell, failing_since(last), why=last.why)
     if (last := cell.backup) and keeps_failing(last):
-        yield _about("backup-behind", snapshot, cell, failing_since(last), why=last.why)
+        yield _about(
+            "backup-behind",
+            snapshot,
+            cell,
+            failing_since(last),
+            why=last.why,
+            raw=raw if last.why.endswith(": missing") else None,
+        )
     if policy.on_done and (why := failing(cell)):
         ended = time_of(AttemptEnd.of(cell.hook).ended)
         yield _about(

@@ -220,6 +220,18 @@ CASES: dict[str, Row] = {
         {},
         [("backup-behind", ago(60), {"why": "no space"})],
     ),
+    "a backup without a file that is missing here": (
+        cell(done=DONE, backup=ended("failed", reason="second: run/raw/a.pod5: missing")),
+        {},
+        {},
+        [
+            (
+                "backup-behind",
+                ago(60),
+                {"why": "second: run/raw/a.pod5: missing", "raw": RAW},
+            )
+        ],
+    ),
     "a backup that is retried": (
         cell(done=DONE, backup=ended("failed", needs_person=False)),
         {},

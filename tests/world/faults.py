@@ -110,8 +110,8 @@ MUTANTS = (
         "unmounted-output",
         "Results are written into an output area without its marker.",
         "runs/areas.py",
-        "        if not any(_is_directory(target) for target in results):\n",
-        "        if False:\n",
+        "        proven = any(_is_directory(target) for target in results)\n",
+        "        proven = True\n",
         ("begin 0, finish 0, look 0, begin 1, finish 1, take_away 1, look 0",),
     ),
     Mutant(
