@@ -43,6 +43,8 @@ def make_repeatable(place: Path, name: str, minute: float, hindered: Callable[[]
     os.__dict__["urandom"] = urandom
     os.environ["TMPDIR"] = str(place)
     tempfile.tempdir = None  # a new process has not chosen a directory yet
+    names = tempfile.__dict__["_RandomNameSequence"]
+    setattr(names, "__next__", lambda _: urandom(4).hex())  # noqa: B010  in this process only
     for module in _modules("ThreadPoolExecutor", type):
         module.__dict__["ThreadPoolExecutor"] = _OneAfterTheOther
 
