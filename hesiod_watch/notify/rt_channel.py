@@ -9,7 +9,8 @@ channel then searches again after a pause.
 A ticket is found by its number once that is known. Until then it is found by its exact subject,
 among the tickets of the queue that are neither deleted nor rejected; the first of several is used.
 A new ticket is searched for in the same way, so that two processes that open one at the same time
-agree on one.
+agree on one. If no ticket has the subject, a message that was tried before is searched in the
+newest tickets that we have opened: since then the run may have been renamed, or the ticket changed.
 
 The channel respects what people do to a ticket:
 
@@ -26,6 +27,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -256,8 +258,10 @@ def _find_text(rt: RtSession, token: str) -> int | None:
     the newest of our tickets are searched.
     """
     for number in rt.ours(RECENT):
-        if rt.authors(rt.ticket(number).number, token):
-            return number
+        # One of them may have been merged into a ticket that we may not see.
+        with suppress(PermanentError):
+            if rt.authors(rt.ticket(number).number, token):
+                return number
     return None
 
 

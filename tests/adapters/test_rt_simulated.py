@@ -367,6 +367,18 @@ def test_a_lost_answer(tracker: ScriptedTracker) -> None:
     assert tracker.texts(1) == [stored_text(first, "run"), stored_text(second, "run")]
 
 
+def test_a_ticket_that_we_may_not_see_hides_no_other(tracker: ScriptedTracker) -> None:
+    """A text is found although a newer ticket of ours was merged into one that we may not see."""
+    first = message()
+    channel().deliver(REQUEST, None, first)
+    channel().deliver(TicketRequest("other", "queue", "Run other"), None, message())
+    tracker.change(1, subject="all of May")
+    tracker.change(2, into=99)
+    found = channel().deliver(REQUEST, None, replace(first, tried=True))
+    assert found == DeliveryReceipt(1, "")
+    assert tracker.texts(1) == [stored_text(first, "run")]
+
+
 CHECKS: dict[str, tuple[tuple[str, ...], dict[str, Any], bool, str]] = {
     "no queue": ((), {}, True, "queues: none configured"),
     "two queues": (("a", "b"), {}, True, "queues: a, b"),
