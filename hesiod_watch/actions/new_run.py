@@ -24,8 +24,8 @@ from hesiod_watch.runs.landing import LandingArea
 def perform(job: Job) -> Outcome:
     """Adopt the run.
 
-    Raises TemporaryError if the output directory cannot be made, PermanentError if it belongs to
-    another run.
+    Raises TemporaryError if the landing area is missing or the output directory cannot be made,
+    PermanentError if that belongs to another run, or a right is missing in the landing area.
     """
     output = job.config.output / job.run_dir.name
     try:
