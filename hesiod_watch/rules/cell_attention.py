@@ -376,7 +376,7 @@ def _of_processed(snapshot: Snapshot, cell: Cell, policy: Policy) -> Iterator[At
             cell,
             failing_since(last),
             why=last.why,
-            raw=raw if last.why.endswith(": missing") else None,
+            raw=raw if ": missing" in last.why else None,
         )
     if policy.on_done and (why := failing(cell)):
         ended = time_of(AttemptEnd.of(cell.hook).ended)

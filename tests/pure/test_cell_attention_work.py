@@ -23,6 +23,7 @@ from hesiod_watch.rules.cell_attention import attention_of_cell, job_waits
 from hesiod_watch.rules.late_data import said
 
 RAW = "/output/run/lib/cell/raw.json"
+MISSING = "second: run/raw/a.pod5: missing; second: run/raw/b.pod5: missing; and 2 more"
 PROVEN = Completeness(Verdict.PROVEN, "3 files")
 LATE = LateData({"fastq_pass": 1}, frozenset(), PROVEN)
 
@@ -221,16 +222,10 @@ CASES: dict[str, Row] = {
         [("backup-behind", ago(60), {"why": "no space"})],
     ),
     "a backup without a file that is missing here": (
-        cell(done=DONE, backup=ended("failed", reason="second: run/raw/a.pod5: missing")),
+        cell(done=DONE, backup=ended("failed", reason=MISSING)),
         {},
         {},
-        [
-            (
-                "backup-behind",
-                ago(60),
-                {"why": "second: run/raw/a.pod5: missing", "raw": RAW},
-            )
-        ],
+        [("backup-behind", ago(60), {"why": MISSING, "raw": RAW})],
     ),
     "a backup that is retried": (
         cell(done=DONE, backup=ended("failed", needs_person=False)),
